@@ -1,0 +1,15 @@
+"""Paired data sets: `data.create("people", shared=0.5)`, `data.names()`."""
+
+from xmkd_lib.data.base import PairedDataset, Sample, check_table
+from xmkd_lib.registry import Registry
+
+registry = Registry("data set")
+create = registry.create
+
+
+def names() -> list[str]:
+    """All data sets, sorted."""
+    return sorted(registry)
+
+
+__all__ = ["PairedDataset", "Sample", "check_table", "create", "names", "registry"]

@@ -1,0 +1,16 @@
+"""Errors that are the user's to mend: the command line shows their text alone, without a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake in settings, files or data. The text names what was found, where, and the remedy."""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:
+    """The error for a name that does not exist: says the nearest valid one and lists the rest."""
+    known = sorted(known)
+    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return UserError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
