@@ -1,6 +1,6 @@
 """Paired data sets: `data.create("people", shared=0.5)`, `data.names()`."""
 
-from xmkd_lib.data.base import PairedDataset, Sample, check_table
+from xmkd_lib.data.base import SPLITS, PairedDataset, Sample, check_table
 from xmkd_lib.registry import Registry
 
 registry = Registry("data set")
@@ -12,4 +12,5 @@ def names() -> list[str]:
     return sorted(registry)
 
 
-__all__ = ["PairedDataset", "Sample", "check_table", "create", "names", "registry"]
+__all__ = ["SPLITS", "PairedDataset", "Sample", "check_table", "create", "names", "registry"]
+from xmkd_lib.data import digits, people  # noqa: E402, F401  (they register themselves; need the registry above)

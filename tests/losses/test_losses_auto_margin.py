@@ -1,0 +1,141 @@
+"""The calibrated margin in a world where the irreducible distance is known."""
+
+import numpy as np
+import pytest
+import torch
+
+from xmkd_lib import losses
+from xmkd_lib.errors import UserError
+from xmkd_lib.losses.base import unit
+from xmkd_lib.outputs import Outputs
+
+TRAIN = 8000  # of 12000: the fit's own error is then below 2 %
+
+
+def draw(*shape, seed):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def world(shared, n=12000, seed=0, width=16):
+    """t = √shared·A c + √(1−shared)·B u; the student's embedding is a linear view of c alone."""
+    a, b = (torch.linalg.qr(draw(width, width, seed=seed + i)).Q for i in (1, 2))
+    c, u = draw(n, width, seed=seed + 3), draw(n, width, seed=seed + 4)
+    view = draw(width, width, seed=seed + 5)
+    known = shared**0.5 * c @ a
+    return c @ view, known, known + (1 - shared) ** 0.5 * u @ b
+
+
+def margin_and_truth(loss, shared):
+    x, known, t = world(shared)
+    train, val = slice(0, TRAIN), slice(TRAIN, None)
+    found = losses.auto_margin(loss, Outputs(x[train]), Outputs(t[train]), Outputs(x[val]), Outputs(t[val]))
+    return found, loss(Outputs(known[val]), Outputs(t[val])).median().item()
+
+
+SHARES = (0.9, 0.7, 0.5, 0.3, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"), [("l2", {"normalise": False}), ("l2", {}), ("cosine", {}), ("angular", {})]
+)
+def test_finds_the_irreducible_median_distance(name, params):
+    loss = losses.create(name, **params)
+    pairs = [margin_and_truth(loss, shared) for shared in SHARES]
+    for found, truth in pairs:
+        assert found == pytest.approx(truth, rel=0.02)
+    margins = [found for found, _ in pairs]
+    assert margins == sorted(margins), "the less is shared, the wider"
+
+
+def test_nothing_shared_is_the_distance_of_unrelated_pairs_and_all_shared_is_none():
+    x, _, t = world(1.0)
+    _, _, unrelated = world(0.5, seed=50)
+    train, val = slice(0, TRAIN), slice(TRAIN, None)
+    for target, expected in ((t, 0.0), (unrelated, 2.0)):
+        found = losses.auto_margin(
+            losses.create("l2"), Outputs(x[train]), Outputs(target[train]), Outputs(x[val]), Outputs(target[val])
+        )
+        assert found == pytest.approx(expected, abs=0.12)
+
+
+def test_logits_are_predicted_for_kd():
+    x, known, t = world(0.5)
+    train, val = slice(0, TRAIN), slice(TRAIN, None)
+    loss = losses.create("kd", temperature=4.0)
+    teacher = Outputs(t, t + draw(12000, 1, seed=8) * 100)  # a shift of all logits means nothing
+    halves = [Outputs(*(y[part] for y in teacher)) for part in (train, val)]
+    found = losses.auto_margin(loss, Outputs(x[train]), halves[0], Outputs(x[val]), halves[1])
+    truth = loss(Outputs(x[val], known[val]), halves[1]).median().item()
+    assert found == pytest.approx(truth, rel=0.02)
+
+
+def test_labels_of_validation_reach_the_teacher_head():
+    x, known, t = world(0.5)
+    weight = draw(5, 16, seed=7)
+    labels = (unit(t) @ unit(weight).T).argmax(1)
+    loss = losses.create("teacher_head", weight=weight, scale=8.0)
+    sides = Outputs(x[:TRAIN]), Outputs(t[:TRAIN]), Outputs(x[TRAIN:]), Outputs(t[TRAIN:])
+    found = losses.auto_margin(loss, *sides, labels[TRAIN:])
+    truth = loss(Outputs(known[TRAIN:]), sides[3], labels[TRAIN:]).median().item()
+    assert found == pytest.approx(truth, rel=0.02)
+    with pytest.raises(UserError, match="0 to 4"):
+        losses.auto_margin(loss, *sides, labels[TRAIN:] + 5)
+
+
+def test_works_on_float32_training_graphs_and_leaves_no_trace():
+    x, _, t = (y.float().requires_grad_() for y in world(0.5, n=300))
+    found = losses.auto_margin(
+        losses.create("l2"), Outputs(x[:200]), Outputs(t[:200]), Outputs(x[200:]), Outputs(t[200:])
+    )
+    assert isinstance(found, float)
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.01, 3.0])
+def test_ridge_solves_the_normal_equations(strength):
+    x, y = draw(50, 4, seed=0) * 3 + 7, draw(50, 2, seed=1)
+    fitted = losses.fit_ridge(x, y, strength)
+    z = (x.numpy() - x.numpy().mean(0)) / x.numpy().std(0, ddof=1)
+    slope = np.linalg.solve(z.T @ z + 50 * strength * np.eye(4), z.T @ (y - y.mean(0)).numpy())
+    np.testing.assert_allclose(fitted(x).numpy(), z @ slope + y.mean(0).numpy(), atol=1e-9)
+
+
+def test_strength_is_chosen_by_leaving_each_sample_out():
+    """Against refitting without each sample, in a case where neither end of the grid is best."""
+    x, y = draw(24, 12, seed=0), draw(24, 3, seed=1)
+    y = y + x[:, :3]
+    grid = (1e-4, 1e-1, 0.3, 1.0, 1e2)
+
+    def error(strength):
+        rest = [torch.arange(24) != i for i in range(24)]
+        fits = [losses.fit_ridge(x[keep], y[keep], strength) for keep in rest]
+        return sum((fits[i](x[i : i + 1]) - y[i]).square().sum().item() for i in range(24))
+
+    best = min(grid, key=error)
+    assert best not in (grid[0], grid[-1])
+    chosen, expected = losses.fit_ridge(x, y, grid), losses.fit_ridge(x, y, best)
+    torch.testing.assert_close(chosen.weight, expected.weight)
+
+
+def test_ridge_survives_dead_and_double_inputs_and_more_inputs_than_samples():
+    x = draw(10, 3, seed=0)
+    x = torch.cat([x, x, torch.full((10, 1), 0.1), draw(10, 20, seed=1)], 1)
+    y = draw(10, 2, seed=2)
+    for strength in (0.0, 1e-6, 1.0):
+        assert losses.fit_ridge(x, y, strength)(x).isfinite().all()
+    chosen = losses.fit_ridge(x, y)
+    assert (chosen(x) - y.mean(0)).square().sum() < 2 * (y - y.mean(0)).square().sum()
+
+
+def test_refusals():
+    x, y = draw(10, 3, seed=0), draw(10, 4, seed=1)
+    with pytest.raises(UserError, match="rows must pair up"):
+        losses.fit_ridge(x, y[:9])
+    with pytest.raises(UserError, match="teacher has none"):
+        losses.auto_margin(losses.create("kd"), *[Outputs(v) for v in (x, y, x, y)])
+    with pytest.raises(UserError, match="batch sizes"):
+        losses.auto_margin(losses.create("l2"), *[Outputs(v) for v in (x, y, x, y[:5])])
+    loss = losses.create("l2")
+    loss.minimum = None
+    with pytest.raises(UserError, match="no minimum"):
+        losses.auto_margin(loss, *[Outputs(v) for v in (x, y, x, y)])

@@ -1,0 +1,69 @@
+"""Costly intermediate results, built once by whichever process needs them first."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from xmkd_lib.errors import UserError
+from xmkd_lib.records import read_json, write_atomically
+
+PACKAGE = Path(__file__).parent
+
+
+def cache_root() -> Path:
+    """Where caches go: $XMKD_CACHE, else `data/cache` of the clone, else ~/.cache/xmkd for an installed package."""
+    if chosen := os.environ.get("XMKD_CACHE"):
+        return Path(chosen).expanduser()
+    clone = PACKAGE.parent
+    return clone / "data" / "cache" if (clone / "pyproject.toml").exists() else Path.home() / ".cache" / "xmkd"
+
+
+@cache
+def source_digest() -> str:
+    """A hash of the library's own code: what other code has computed is not taken for this code's."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def digest(content: Any) -> str:
+    """Hash of a JSON-able value, the same for every order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def artefact(kind: str, recipe: dict[str, Any], build: Callable[[Path], None]) -> Path:
+    """The folder of a cached artefact; `build(folder)` fills it when nobody has yet.
+
+    The folder's name hashes `recipe` and the library's code. Of several processes one builds while the others wait; a
+    build that dies leaves nothing that counts. UserError when the cache folder cannot be written, or when what lies there
+    was made by another recipe.
+    """
+    recipe = {**recipe, "code": source_digest()}
+    folder = cache_root() / kind / digest(recipe)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{folder}.lock")
+        lock.acquire()
+    except OSError as error:
+        raise UserError(
+            f"{folder.parent}: cannot be written ({error.strerror}). Set XMKD_CACHE to a folder that can."
+        ) from None
+    with lock:
+        if not folder.exists():
+            unfinished = folder.with_suffix(".part")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            build(unfinished)
+            write_atomically(unfinished / "recipe.json", json.dumps(recipe, indent=1, sort_keys=True))
+            unfinished.replace(folder)
+    if read_json(folder / "recipe.json") != recipe:
+        raise UserError(f"{folder}: was made by another recipe. Delete the folder and run again.")
+    return folder

@@ -1,0 +1,195 @@
+"""The paired data set `people`: who is in which split, and inputs drawn when first asked for."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from xmkd_lib.data.base import PairedDataset, check_table
+from xmkd_lib.data.people import faces, voices
+from xmkd_lib.data.people.traits import Person, draw_person, readable, stream
+from xmkd_lib.data import registry
+from xmkd_lib.errors import UserError, unknown_name
+
+VERSION = 1  # of the generator: raise it whenever a pixel or a sample changes, so that cached teacher outputs expire
+
+
+@registry.register("people")
+class People(PairedDataset):
+    """Synthetic persons: a drawn face (teacher) and a synthesised voice (student), for speaker verification.
+
+    identities, utterances: of the training split, `heldout_utterances` more of the same identities (0: none).
+    val_identities, test_identities, eval_utterances: people never trained on. shared: correlation in [0, 1] of the traits
+    that face and voice have in common. image_size: pixels. sample_rate: Hz. seconds: length of a voice. snr: range in dB.
+    blur: range of the Gaussian's sd, in 1/48 of the image's width. UserError names a value out of range.
+
+    `inputs("image", rows)` is (n, 3, image_size, image_size) in steps of 1/255, `inputs("speech", rows)` is (n, seconds · sample_rate)
+    in steps of 1/32767. A row depends on seed, split, identity and session alone: not on counts, order or batch.
+    """
+
+    name = "people"
+    task = "verification"
+    teacher_modality = "image"
+    student_modality = "speech"
+
+    def __init__(
+        self,
+        seed: int = 0,
+        identities: int = 60,
+        utterances: int = 8,
+        val_identities: int = 30,
+        test_identities: int = 80,
+        eval_utterances: int = 8,
+        heldout_utterances: int = 4,
+        shared: float = 0.5,
+        image_size: int = 48,
+        sample_rate: int = 8000,
+        seconds: float = 0.8,
+        snr: Sequence[float] = (15.0, 35.0),
+        blur: Sequence[float] = (0.2, 1.2),
+    ):
+        self.params = {
+            "seed": _whole("seed", seed, 0, 2**32 - 1),
+            "identities": _whole("identities", identities, 2),
+            "utterances": _whole("utterances", utterances, 1),
+            "val_identities": _whole("val_identities", val_identities, 2),
+            "test_identities": _whole("test_identities", test_identities, 2),
+            "eval_utterances": _whole("eval_utterances", eval_utterances, 2),
+            "heldout_utterances": _whole("heldout_utterances", heldout_utterances, 0),
+            "shared": _real("shared", shared, 0, 1),
+            "image_size": _whole("image_size", image_size, 16, 512),
+            "sample_rate": _whole("sample_rate", sample_rate, 4000, 48000),
+            "seconds": _real("seconds", seconds, 0.1, 60),
+            "snr": _range("snr", snr, -20, 100),
+            "blur": _range("blur", blur, 0, 10),
+        }
+        self.sample_rate = sample_rate
+        self._samples = round(seconds * sample_rate)
+        self._persons: dict[str, Person] = {}
+        self.table = self._build_table()
+        check_table(self.table, "data set 'people'")
+        self._shapes = {"image": (3, image_size, image_size), "speech": (self._samples,)}
+        self._cache: dict[str, np.ndarray] = {}
+        self._drawn: dict[str, np.ndarray] = {}
+
+    @property
+    def people(self) -> pd.DataFrame:
+        """Every identity's traits in standard deviations: index identity, columns `face_...` and `voice_...`."""
+        rows = {
+            identity: {f"face_{k}": v for k, v in who.face.items()} | {f"voice_{k}": v for k, v in who.voice.items()}
+            for identity, who in self._persons.items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("identity")
+
+    @property
+    def fingerprint(self) -> str:
+        content = json.dumps([self.name, VERSION, self.params], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def inputs(self, modality: str, rows: Sequence[int] | np.ndarray) -> Tensor:
+        """Raw inputs of some rows, drawn when first asked for and then kept in 8 or 16 bits."""
+        if modality not in self._shapes:
+            raise unknown_name("modality of data set 'people'", modality, self._shapes)
+        if modality not in self._cache:
+            kind = np.uint8 if modality == "image" else np.int16
+            self._cache[modality] = np.zeros((len(self.table), *self._shapes[modality]), kind)
+            self._drawn[modality] = np.zeros(len(self.table), bool)
+        cache, drawn = self._cache[modality], self._drawn[modality]
+        rows = np.arange(len(self.table))[np.asarray(rows, dtype=np.int64)]
+        for row in np.unique(rows[~drawn[rows]]):
+            cache[row] = self._draw(modality, row)
+            drawn[row] = True
+        steps = 255 if modality == "image" else 32767
+        return torch.from_numpy(cache[rows].astype(np.float32) / np.float32(steps))
+
+    def _draw(self, modality: str, row: int) -> np.ndarray:
+        split, number, session, identity = self._origin[row]
+        who = self._persons[identity]
+        if modality == "image":
+            rng = stream("face", self.params["seed"], split, number, session)
+            photo = faces.draw_session(rng, self.params["blur"])
+            return faces.render(faces.look(who.face), photo, rng, self.params["image_size"])
+        rng = stream("voice", self.params["seed"], split, number, session)
+        recording = voices.draw_session(rng, self.params["snr"])
+        speech, noise = voices.render(voices.speaker(who.voice), recording, rng, self.sample_rate, self._samples)
+        return voices.quantise(speech + noise)
+
+    def _build_table(self) -> pd.DataFrame:
+        p, rows, self._origin = self.params, [], []
+        sizes = {
+            "train": (p["identities"], p["utterances"]),
+            "val": (p["val_identities"], p["eval_utterances"]),
+            "test": (p["test_identities"], p["eval_utterances"]),
+            "heldout": (p["identities"], p["heldout_utterances"]),
+        }
+        first_label = {"train": 0, "heldout": 0, "val": p["identities"], "test": p["identities"] + p["val_identities"]}
+        for split, (identities, sessions) in sizes.items():
+            home = "train" if split == "heldout" else split
+            for number in range(identities):
+                identity = f"{home}-{number:04d}"
+                if identity not in self._persons:
+                    self._persons[identity] = draw_person(p["seed"], home, number, p["shared"])
+                known = _ground_truth(self._persons[identity])
+                for session in range(sessions):
+                    self._origin.append((split, number, session, identity))
+                    rows.append(
+                        {
+                            "id": f"{split}-{number:04d}-{session:03d}",
+                            "label": first_label[split] + number,
+                            "split": split,
+                            "identity": identity,
+                            "session": session + (p["utterances"] if split == "heldout" else 0),
+                            **known,
+                            **self._circumstances(split, number, session),
+                        }
+                    )
+        return pd.DataFrame(rows)
+
+    def _circumstances(self, split: str, number: int, session: int) -> dict[str, float]:
+        seed = self.params["seed"]
+        photo = faces.draw_session(stream("face", seed, split, number, session), self.params["blur"])
+        recording = voices.draw_session(stream("voice", seed, split, number, session), self.params["snr"])
+        return {
+            "snr_db": recording.snr_db,
+            "level_db": recording.level_db,
+            "blur": photo.blur,
+            "light": photo.light,
+            "image_noise": photo.noise,
+        }
+
+
+def _ground_truth(who: Person) -> dict[str, Any]:
+    known = {f"face_{name}": value for name, value in readable(who.face).items()}
+    known |= {f"voice_{name}": value for name, value in readable(who.voice).items()}
+    voice = voices.speaker(who.voice)
+    return known | {"voice_f0_hz": voice.f0_hz, "voice_tract_cm": voice.tract_cm}
+
+
+def _whole(name: str, value: object, least: int, most: int = 10**6) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise _bad(name, value, f"a whole number from {least} to {most}")
+    return value
+
+
+def _real(name: str, value: object, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise _bad(name, value, f"a number from {least} to {most}")
+    return float(value)
+
+
+def _range(name: str, value: object, least: float, most: float) -> tuple[float, float]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise _bad(name, value, "two numbers, lowest and highest")
+    low, high = (_real(name, end, least, most) for end in value)
+    if low > high:
+        raise _bad(name, value, "two numbers, the lowest first")
+    return low, high
+
+
+def _bad(name: str, value: object, wanted: str) -> UserError:
+    return UserError(f"data set 'people': {name} is {value!r} ({type(value).__name__}); give {wanted}.")

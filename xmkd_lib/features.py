@@ -1,0 +1,36 @@
+"""Raw inputs to what a network reads, in batches on the training device."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xmkd_lib.data import PairedDataset
+from xmkd_lib.errors import unknown_name
+from xmkd_lib.modalities import LogMel
+
+CHUNK = 256
+
+
+def preprocessing(dataset: PairedDataset, modality: str) -> dict[str, Any]:
+    """What is done to a modality's raw input, as JSON: part of a teacher bank's key."""
+    if modality == "image":
+        return {"mean": 0.5, "std": 0.25}
+    if modality == "speech":
+        return {"sample_rate": dataset.sample_rate, "n_mels": 40}
+    raise unknown_name("modality", modality, ("image", "speech"))
+
+
+@torch.no_grad()
+def extract(dataset: PairedDataset, modality: str, device: torch.device | str) -> Tensor:
+    """Features of all rows on `device`: images (n, 3, H, W) standardised, speech as log-mel (n, mels, frames).
+
+    The constants are fixed, not fitted: no statistic of test data enters.
+    """
+    settings = preprocessing(dataset, modality)
+    rows = torch.arange(len(dataset)).split(CHUNK)
+    raw = (dataset.inputs(modality, chunk.numpy()).to(device) for chunk in rows)
+    if modality == "image":
+        return torch.cat([(images - settings["mean"]) / settings["std"] for images in raw])
+    front_end = LogMel(**settings).to(device)
+    return torch.cat([front_end(waveforms) for waveforms in raw])

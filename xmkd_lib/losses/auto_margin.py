@@ -1,0 +1,110 @@
+"""The margin that a student cannot undercut honestly, measured before training."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from xmkd_lib.errors import UserError
+from xmkd_lib.losses.base import Loss, unit
+from xmkd_lib.outputs import Outputs
+
+STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-12, 7))
+
+
+class AffineMap(NamedTuple):
+    """x ↦ x·weight + bias, for rows x (N, D): weight (D, E), bias (E,), float64."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.to(self.weight) @ self.weight + self.bias
+
+
+def fit_ridge(x: Tensor, y: Tensor, strength: float | Sequence[float] = STRENGTHS) -> AffineMap:
+    """Ridge regression of y (N, E) on x (N, D) in float64, with inputs standardised and the intercept free.
+
+    strength: the penalty as a multiple of N. Of several, the one with the smallest squared leave-one-out error is
+    taken, in closed form (e_i / (1 − h_ii); Allen 1974, Golub, Heath and Wahba 1979).
+    UserError when rows do not pair up or are fewer than 3.
+
+    >>> x = torch.linspace(0, 1, 9)[:, None]
+    >>> line = fit_ridge(x, 3 * x + 1, strength=0.0)
+    >>> line(torch.tensor([[2.0]])).round(decimals=6)
+    tensor([[7.]], dtype=torch.float64)
+    """
+    if len(x) != len(y) or len(x) < 3:
+        raise UserError(f"Ridge regression of {len(y)} rows on {len(x)}: rows must pair up and be at least 3.")
+    x, y = x.double(), y.double()
+    centre, spread, mean = x.mean(0), x.std(0), y.mean(0)
+    spread = spread.masked_fill(spread <= 1e-12 * centre.abs(), 1)  # a dead unit
+    u, s, vt = torch.linalg.svd((x - centre) / spread, full_matrices=False)
+    s = s.where(s > s.amax() * 1e-12, 0)  # directions that rounding alone made, for strength 0
+    target = u.T @ (y - mean)
+
+    def shrinkage(penalty: float) -> Tensor:
+        return (s.square() / (s.square() + len(x) * penalty)).nan_to_num(0)
+
+    def leave_one_out(penalty: float) -> float:
+        keep = shrinkage(penalty)
+        leverage = (u.square() @ keep + 1 / len(x)).clamp(max=1 - 1e-12)
+        residual = y - mean - u @ (keep[:, None] * target)
+        return float((residual / (1 - leverage)[:, None]).square().sum())
+
+    choices = [strength] if isinstance(strength, int | float) else strength
+    best = choices[0] if len(choices) == 1 else min(choices, key=leave_one_out)
+    gain = (shrinkage(best) / s).nan_to_num(0)
+    weight = (vt.T @ (gain[:, None] * target)) / spread[:, None]
+    return AffineMap(weight, mean - centre @ weight)
+
+
+@torch.no_grad()
+def auto_margin(
+    loss: Loss,
+    reference_train: Outputs,
+    teacher_train: Outputs,
+    reference_val: Outputs,
+    teacher_val: Outputs,
+    labels_val: Tensor | None = None,
+) -> float:
+    """The held-out distance: median loss on validation data of the best linear prediction of the teacher.
+
+    Why: a teacher's embedding is t = A·c + B·u, and the student's input carries only c. On new data no student
+    comes closer than the residual that u leaves; a training distance below it is u memorised. So the margin is
+    that residual, in the units of `loss` (our reading of arXiv 2507.16296). It is fixed before the run; never
+    give it test data.
+
+    `reference_*` are outputs of a student trained without distillation: its embeddings (N, D), and no logits, are
+    what the teacher is predicted from, by `fit_ridge` on training data. What `loss` reads is predicted: the
+    teacher's embedding (of unit length, where the loss compares directions) or its logits. labels_val (N,) are
+    needed where the loss needs labels, and must then be classes of the teacher: with other identities in
+    validation, give held-out recordings of the training identities instead.
+    UserError on a loss that takes no margin, on unpaired rows, and on all that the loss itself refuses.
+    """
+    if loss.minimum is None:
+        raise UserError(f"Loss {loss.name!r} has no minimum at 0, so there is no margin to find for it.")
+    target_train, target_val = _targets(loss, teacher_train), _targets(loss, teacher_val)
+    predicted = {
+        field: fit_ridge(reference_train.embedding, target)(reference_val.embedding)
+        for field, target in target_train.items()
+    }
+    stand_in = {"embedding": reference_val.embedding}  # for losses that read logits alone
+    values = loss(Outputs(**stand_in | predicted), Outputs(**stand_in | target_val), labels_val)
+    return float(values.quantile(0.5))
+
+
+def _targets(loss: Loss, teacher: Outputs) -> dict[str, Tensor]:
+    """What the loss reads of the teacher, freed of what the loss does not see: length, or a shift of all logits."""
+    targets = {}
+    for field in loss.reads:
+        value = getattr(teacher, field)
+        if value is None:
+            raise UserError(f"Loss {loss.name!r} needs {field}, but the teacher has none to fix a margin by.")
+        value = value.double()
+        if field == "logits":
+            targets[field] = value - value.mean(1, keepdim=True)
+        else:
+            targets[field] = unit(value) if loss.normalise else value
+    return targets

@@ -1,0 +1,108 @@
+"""The contract of every loss: one value per sample, teacher detached, inputs checked, single precision or better."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from xmkd_lib.errors import UserError
+from xmkd_lib.outputs import Outputs
+from xmkd_lib.registry import Registry
+
+LOSSES = Registry("loss")
+
+
+class Loss(nn.Module, ABC):
+    """Base of the losses: `loss(student, teacher, labels) -> (N,)`. Write `per_sample`, the rest is here.
+
+    Constraint (`soften`), weights and the mean over the batch are applied outside. Half-precision inputs are
+    computed in float32, also under autocast. No gradient reaches the teacher.
+
+    level: what is compared, "feature" or "classifier". minimum: the smallest value (or infimum), 0.0, or None
+    where it is not 0, so that a margin makes no sense. reads: the outputs compared, of equal width for student
+    and teacher. normalise: whether embeddings are compared as unit vectors.
+    """
+
+    level: ClassVar[str]
+    minimum: ClassVar[float | None] = 0.0
+    reads: ClassVar[tuple[str, ...]] = ("embedding",)
+    needs_labels: ClassVar[bool] = False
+    normalise: bool = False
+
+    @abstractmethod
+    def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
+        """The loss itself, (N,): inputs are checked, at least float32, and the teacher is detached."""
+
+    def forward(self, student: Outputs, teacher: Outputs, labels: Tensor | None = None) -> Tensor:
+        self.check(student, teacher, labels)
+        student, teacher = (Outputs(*map(_at_least_float32, side)) for side in (student, teacher))
+        teacher = Outputs(*(None if x is None else x.detach() for x in teacher))
+        with torch.autocast(student.embedding.device.type, enabled=False):
+            return self.per_sample(student, teacher, labels)
+
+    @property
+    def name(self) -> str:
+        """The name it is registered under, else the class name: for messages."""
+        return next((name for name, factory in LOSSES.items() if factory is type(self)), type(self).__name__)
+
+    def check(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> None:
+        """UserError where shapes or labels do not fit. Reads shapes only, so that a GPU need not be waited for."""
+        for field in self.reads:
+            self._check_pair(field, getattr(student, field), getattr(teacher, field))
+        if self.needs_labels:
+            self._check_labels(labels, len(getattr(student, self.reads[0])))
+
+    def num_classes(self) -> int | None:
+        """Number of classes the loss itself fixes: labels on the CPU must lie below it."""
+        return None
+
+    def _check_pair(self, field: str, student: Tensor | None, teacher: Tensor | None) -> None:
+        for who, value in (("student", student), ("teacher", teacher)):
+            if value is None:
+                raise UserError(f"Loss {self.name!r} needs {field}, but the {who} has none. {_REMEDY[field]}")
+            if value.ndim != 2:
+                raise UserError(
+                    f"Loss {self.name!r}: {field} of the {who} has shape {tuple(value.shape)}. "
+                    "Give one row per sample: two dimensions."
+                )
+        shapes = f"student {tuple(student.shape)}, teacher {tuple(teacher.shape)}"
+        if len(student) != len(teacher):
+            raise UserError(f"Loss {self.name!r}: batch sizes differ: {shapes}. Pair the samples one to one.")
+        if student.shape[1] != teacher.shape[1]:
+            raise UserError(f"Loss {self.name!r}: {field} differs in width: {shapes}. {_REMEDY[field]}")
+
+    def _check_labels(self, labels: Tensor | None, size: int) -> None:
+        if labels is None:
+            raise UserError(f"Loss {self.name!r} needs labels, but none were given.")
+        if labels.shape != (size,) or labels.is_floating_point():
+            raise UserError(
+                f"Loss {self.name!r}: labels are {labels.dtype} of shape {tuple(labels.shape)}. "
+                f"Give integers of shape ({size},), one class per sample."
+            )
+        # On a GPU the comparison would wait for the device at every step; there the index kernel itself asserts.
+        classes = self.num_classes()
+        if classes is None or labels.device.type != "cpu" or not size:
+            return
+        low, high = (int(bound) for bound in labels.aminmax())
+        if low < 0 or high >= classes:
+            raise UserError(
+                f"Loss {self.name!r}: labels span {low} to {high}, but the teacher has classes 0 to {classes - 1}. "
+                "Samples of other identities have no class here: leave them out, or use a feature-level loss."
+            )
+
+
+_REMEDY = {
+    "embedding": "Put a projector on the student that maps to the teacher's embedding width.",
+    "logits": "Train both with a classifier over the same classes, or use a feature-level loss.",
+}
+
+
+def _at_least_float32(x: Tensor | None) -> Tensor | None:
+    return x.float() if x is not None and x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def unit(z: Tensor) -> Tensor:
+    """Rows of (N, D) scaled to length 1. A zero row stays zero and keeps a finite gradient."""
+    norm = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+    return z / norm.masked_fill(norm == 0, 1)

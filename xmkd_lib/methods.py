@@ -1,0 +1,61 @@
+"""The method presets: which terms, and whether quality weights them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from xmkd_lib import losses
+from xmkd_lib.errors import unknown_name
+from xmkd_lib.losses.base import LOSSES
+from xmkd_lib.objective import Term
+
+
+class Constraints(NamedTuple):
+    """The settings that presets are made of: one feature-level and one classifier-level constraint."""
+
+    feature_loss: str
+    feature_margin: float | str
+    feature_weight: float
+    classifier_loss: str
+    classifier_margin: float | str
+    classifier_weight: float
+    margin_mode: str
+
+    def feature(self, soft: bool) -> Term:
+        """The feature-level term, hard or soft."""
+        margin = self.feature_margin if soft else None
+        return Term(loss=self.feature_loss, margin=margin, mode=self.margin_mode, weight=self.feature_weight)
+
+    def classifier(self, soft: bool) -> Term:
+        """The classifier-level term, hard or soft."""
+        margin = self.classifier_margin if soft else None
+        return Term(loss=self.classifier_loss, margin=margin, mode=self.margin_mode, weight=self.classifier_weight)
+
+
+PRESETS: dict[str, Callable[[Constraints], list[Term]]] = {
+    "none": lambda c: [],
+    "hard_feature": lambda c: [c.feature(soft=False)],
+    "soft_feature": lambda c: [c.feature(soft=True)],
+    "hard_classifier": lambda c: [c.classifier(soft=False)],
+    "soft_classifier": lambda c: [c.classifier(soft=True)],
+    "soft": lambda c: [c.feature(soft=True), c.classifier(soft=True)],
+    "soft_quality": lambda c: [c.feature(soft=True), c.classifier(soft=True)],
+}
+WITH_QUALITY = {"soft_quality"}
+
+
+def names() -> list[str]:
+    """All methods: the presets, then every loss as a hard baseline of its own."""
+    return [*PRESETS, *losses.names()]
+
+
+def terms(method: str | list[Term], constraints: Constraints) -> list[Term]:
+    """The terms of a preset, of a loss's name (that loss, hard), or of a list of terms. UserError on an unknown name."""
+    if not isinstance(method, str):
+        return list(method)
+    if method in PRESETS:
+        return PRESETS[method](constraints)
+    if method in losses.names():
+        level = LOSSES[method].level
+        weight = constraints.feature_weight if level == "feature" else constraints.classifier_weight
+        return [Term(loss=method, weight=weight)]
+    raise unknown_name("method", method, names())

@@ -1,0 +1,69 @@
+"""Curves over training: a small panel per method, with the baseline behind each for comparison."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from xmkd_lib.evaluation import bootstrap_interval
+from xmkd_lib.plots.theme import INK, canvas, describe, styles, themed
+
+Lines = Mapping[str, pd.DataFrame]
+GREY = "#9a9a9a"
+
+
+@themed
+def curves(series: Mapping[str, Lines], axis: str, reference: str | None = "none") -> Figure:
+    """Mean over seeds and its 95 % bootstrap band against the epoch.
+
+    series: method -> line (such as "validation") -> table with a row per epoch (the index) and a column per
+    seed; nan where a seed has no value. The first line is drawn solid, a second dashed. `reference` is drawn in
+    grey in the other methods' panels.
+    """
+    names = list(dict.fromkeys(name for lines in series.values() for name in lines))
+    columns = min(4, max(len(series), 1))
+    rows = -(-len(series) // columns)
+    figure, axes = canvas(rows, columns, 9.6, 0.7 + 1.95 * rows, sharex=True, sharey=True)
+    for ax in axes[len(series) :]:
+        ax.set_visible(False)
+    look = styles(series)
+    for ax, (label, lines) in zip(axes, series.items(), strict=False):
+        for dash, name in zip(("-", (0, (4, 1.5))), names, strict=False):
+            if label != reference and reference in series and name in series[reference]:
+                ax.plot(series[reference][name].mean(axis=1), color=GREY, linestyle=dash, linewidth=1.1)
+            if name in lines:
+                _line(ax, lines[name], look[label].colour, dash)
+        ax.set_title(label, fontsize=9)
+        ax.grid(axis="y")
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    keys = [
+        Line2D([], [], color=INK, linestyle=dash, label=name) for dash, name in zip(("-", "--"), names, strict=False)
+    ]
+    if reference in series and len(series) > 1:
+        keys.append(Line2D([], [], color=GREY, linewidth=1.1, label=f"{reference}, for comparison"))
+    figure.legend(handles=keys, loc="outside upper right", ncols=3, fontsize=8.5)
+    figure.supxlabel("epoch", fontsize=9.5)
+    figure.supylabel(axis, fontsize=9.5)
+    return describe(figure, _in_words(series, axis))
+
+
+def _line(ax: Axes, table: pd.DataFrame, colour: str, dash: str | tuple) -> None:
+    table = table.dropna(how="all")
+    bands = np.array([bootstrap_interval(row.dropna(), resamples=1000) for _, row in table.iterrows()])
+    if len(table):
+        ax.fill_between(table.index, bands[:, 0], bands[:, 1], color=colour, alpha=0.18, linewidth=0)
+        ax.plot(table.index, table.mean(axis=1), color=colour, linestyle=dash)
+
+
+def _in_words(series: Mapping[str, Lines], axis: str) -> str:
+    ends = [
+        f"{label} {name} {table.mean(axis=1).dropna().iloc[0]:.2f} to {table.mean(axis=1).dropna().iloc[-1]:.2f}"
+        for label, lines in series.items()
+        for name, table in lines.items()
+        if table.notna().to_numpy().any()
+    ]
+    return f"{axis} against the epoch, mean over seeds, from the first epoch to the last: {', '.join(ends)}."

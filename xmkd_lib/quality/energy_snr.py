@@ -1,0 +1,51 @@
+"""Signal-to-noise ratio of speech from the spread of its frame energies."""
+
+import torch
+from torch import Tensor
+
+from xmkd_lib.errors import UserError
+from xmkd_lib.quality.registry import ESTIMATORS
+
+FRAME, HOP = 0.025, 0.010  # seconds
+LOWEST, HIGHEST = -20.0, 100.0  # dB
+
+
+@ESTIMATORS.register("speech.energy_snr")
+class EnergySNR:
+    """10·log10((P95 − P10)/P10) of the energies of 25/10 ms frames, dB in [-20, 100], (n,), of waveforms (n, T).
+
+    Loud frames are taken for speech plus noise, the quietest for noise alone. One waveform (T,) gives a scalar.
+    Independent of gain and of a constant offset; constant frames (zero padding, digital silence) are left out, and
+    a waveform of nothing else gets -20. UserError on other shapes or on integer samples.
+
+    Measured sign: positive. Spearman with the true SNR (uniform in -5 to 30 dB, 1,000 trimmed spoken digits, 8 kHz):
+    0.84 with white noise, 0.65 with the noise clips (rain, engines, cries ...); 0.99 and 0.86 once 0.15 s of pause is
+    on either side. 500 source-filter voices in white noise without pauses: 0.74 at -5 to 30 dB, but 0.01 at 15 to
+    35 dB, where the voice's own loudness decides. WADA-SNR reached 0.84, 0.70, 0.99, 0.89 on the digits, but
+    none (-0.02) on those voices, whose amplitudes do not follow its Gamma model: hence this estimator.
+
+    >>> import torch
+    >>> time = torch.arange(16000) / 16000
+    >>> tone = torch.sin(2 * torch.pi * 200 * time) * (time > 0.5)
+    >>> noise = torch.randn(16000, generator=torch.Generator().manual_seed(0))
+    >>> EnergySNR()(torch.stack([tone + 0.01 * noise, tone + 0.1 * noise])).round()
+    tensor([37., 17.])
+    """
+
+    def __init__(self, sample_rate: int = 16000):
+        if not sample_rate >= 1000:
+            raise UserError(f"speech.energy_snr: sample_rate is {sample_rate!r}. Give samples per second.")
+        self.frame, self.hop = round(FRAME * sample_rate), round(HOP * sample_rate)
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        if batch.ndim not in (1, 2) or not batch.shape[-1]:
+            raise UserError(f"speech.energy_snr: shape {tuple(batch.shape)}. Give waveforms (n, T) or one (T,).")
+        if not batch.is_floating_point():
+            raise UserError(f"speech.energy_snr: samples are {batch.dtype}. Give floats: divide by 32768.")
+        frames = batch.float().unfold(-1, min(self.frame, batch.shape[-1]), self.hop)
+        energy = frames.var(-1, correction=0)
+        loudest = energy.amax(-1, keepdim=True)
+        # constant up to rounding, against the loudest frame: a constant offset must not make energy
+        energy = energy.masked_fill(energy <= 1e-14 * loudest, torch.nan)
+        low, high = energy.nanquantile(energy.new_tensor([0.10, 0.95]), dim=-1)
+        return (10 * torch.log10((high - low) / low)).nan_to_num(LOWEST).clamp(LOWEST, HIGHEST)

@@ -1,0 +1,135 @@
+"""The settings of an experiment: flat, typed, JSON, and loud about a wrong name or value."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xmkd_lib import data, methods, models
+from xmkd_lib.errors import UserError, unknown_name
+from xmkd_lib.objective import Term
+
+# What a preset changes of the defaults below, which are the demo on `people`.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "people": {
+        "smoke": {
+            "dataset_params": {
+                "identities": 8, "utterances": 4, "val_identities": 6, "test_identities": 6,
+                "eval_utterances": 3, "heldout_utterances": 2,
+            },
+            "epochs": 4, "teacher_epochs": 3, "batch_size": 16, "evaluate_every": 2,
+        },
+        "demo": {},
+        "full": {
+            "dataset_params": {"identities": 600, "utterances": 20, "val_identities": 100, "test_identities": 200,
+                               "image_size": 64, "sample_rate": 16000, "seconds": 1.5},
+            "student_model": "resnet34", "student_width": 0.5, "teacher_model": "resnet34", "teacher_width": 0.5,
+            "embedding_dim": 256, "batch_size": 128, "epochs": 90, "teacher_epochs": 60,
+        },
+    },
+    "digits": {
+        "smoke": {"dataset_params": {"utterances": 2}, "epochs": 2, "teacher_epochs": 2, "batch_size": 16},
+        "demo": {"dataset_params": {"utterances": 10}, "epochs": 30, "teacher_epochs": 15},
+        "full": {"epochs": 60, "teacher_epochs": 30},
+    },
+}  # fmt: skip
+
+
+class Experiment(BaseModel):
+    """All that determines a run. Unknown names and wrong types are a UserError with the nearest valid name.
+
+    The defaults are the demo on `people`; `Experiment.preset("smoke", dataset="digits")` starts from another size.
+
+    >>> Experiment(method="soft_feature", seed=3).epochs == Experiment().epochs
+    True
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+    dataset: str = "people"
+    dataset_params: dict[str, Any] = Field({}, description="parameters of the data set; its seed is the experiment's")
+    pairing: Literal["true", "shuffled", "shuffled_within_class"] = "true"
+    method: str | list[Term] = Field("soft", description="preset, loss name, or list of terms")
+    seed: int = Field(0, ge=0, description="data, initial weights and batch order")
+
+    teacher_model: str | None = Field(None, description="None: resnet_small for images, tdnn for speech")
+    teacher_width: float = Field(0.25, gt=0)
+    teacher_epochs: int = Field(30, ge=1)
+    student_model: str | None = Field(None, description="None: tdnn for speech, resnet_small for images")
+    student_width: float = Field(0.75, gt=0)
+    embedding_dim: int = Field(32, ge=2, description="of the student")
+    teacher_embedding_dim: int | None = Field(
+        None, ge=2, description="None: the student's; else a projector is trained"
+    )
+    head_scale: float = Field(16.0, gt=0, description="of both cosine softmax heads")
+    head_margin: float = Field(0.0, ge=0, lt=1.5, description="additive angular margin, radians")
+
+    feature_loss: str = "l2"
+    feature_margin: float | Literal["auto"] = Field("auto", description="of the soft feature constraint")
+    feature_weight: float = Field(4.0, ge=0)
+    classifier_loss: str = "teacher_head"
+    classifier_margin: float | Literal["auto"] = Field("auto", description="of the soft classifier constraint")
+    classifier_weight: float = Field(1.0, ge=0)
+    margin_mode: Literal["hinge", "squared", "smooth", "bounded"] = "hinge"
+    quality_mapping: Literal["linear", "softmax", "power", "gate"] = "linear"
+    quality_strength: float = Field(0.5, ge=0, description="0: all weights are 1")
+
+    epochs: int = Field(90, ge=1)
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(0.003, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
+    evaluate_every: int = Field(5, ge=1, description="epochs")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["no", "bf16"] = "no"
+
+    def __init__(self, **settings: Any):
+        for name in settings:
+            if name not in type(self).model_fields:
+                raise unknown_name("setting", name, type(self).model_fields)
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise UserError(_explain(error)) from None
+        self._check_names()
+
+    def _check_names(self) -> None:
+        if self.dataset not in data.names():
+            raise unknown_name("data set", self.dataset, data.names())
+        if isinstance(self.method, str) and self.method not in methods.names():
+            raise unknown_name("method", self.method, methods.names())
+        for model in (self.teacher_model, self.student_model):
+            if model is not None and model not in models.names():
+                raise unknown_name("model", model, models.names())
+        if "seed" in self.dataset_params:
+            raise UserError("dataset_params: 'seed' is the experiment's own setting; give seed= instead.")
+        for term in self.terms():
+            term.check_names()
+
+    def terms(self) -> list[Term]:
+        """The method as a list of terms, with margins as they are set ("auto" not yet measured)."""
+        return methods.terms(
+            self.method, methods.Constraints(**{name: getattr(self, name) for name in methods.Constraints._fields})
+        )
+
+    @classmethod
+    def preset(cls, preset: str = "demo", /, **settings: Any) -> Self:
+        """The preset's sizes (smoke, demo or full) for `settings["dataset"]`, with `settings` on top.
+
+        >>> Experiment.preset("smoke", method="none").epochs
+        4
+        """
+        sizes = PRESETS.get(settings.get("dataset", "people"), {"smoke": {}, "demo": {}, "full": {}})
+        if preset not in sizes:
+            raise unknown_name("preset", preset, sizes)
+        chosen = sizes[preset]
+        params = {**chosen.get("dataset_params", {}), **settings.get("dataset_params", {})}
+        return cls(**{**chosen, **settings, "dataset_params": params})
+
+
+def _explain(error: ValidationError) -> str:
+    """pydantic's findings, one line each, with the setting, the value seen and what would be valid."""
+    lines = []
+    for found in error.errors():
+        name = ".".join(str(part) for part in found["loc"][:1])
+        lines.append(f"Setting {name!r} is {found['input']!r}: {found['msg'][0].lower()}{found['msg'][1:]}.")
+    return "\n".join(dict.fromkeys(lines))

@@ -1,0 +1,273 @@
+"""The parts of an experiment, each made when it is first needed: for exploration, and for `run`."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from xmkd_lib import data, losses, methods, models, quality
+from xmkd_lib.assessment import assess, distance, val_error
+from xmkd_lib.cache import artefact
+from xmkd_lib.data.pairing import pair
+from xmkd_lib.errors import UserError
+from xmkd_lib.features import extract
+from xmkd_lib.models import Network
+from xmkd_lib.objective import Objective, Term
+from xmkd_lib.outputs import Outputs
+from xmkd_lib.settings import Experiment
+from xmkd_lib.teachers import TeacherBank, bank_key, infer
+from xmkd_lib.training import Fitted, Schedule, TrainingSet, fit
+
+DEFAULT_MODEL = {"image": "resnet_small", "speech": "tdnn"}
+ESTIMATOR = {"image": "image.sharpness", "speech": "speech.energy_snr"}
+# What a cached teacher depends on; the reference student depends on these and on all of its own.
+TEACHER_SETTINGS = ("dataset", "dataset_params", "seed", "teacher_model", "teacher_width", "teacher_epochs", "embedding_dim",
+                    "teacher_embedding_dim", "head_scale", "batch_size", "learning_rate", "weight_decay", "warmup",
+                    "device", "precision")  # fmt: skip
+STUDENT_SETTINGS = ("dataset", "dataset_params", "seed", "student_model", "student_width", "embedding_dim", "head_scale",
+                    "head_margin", "epochs", "batch_size", "learning_rate", "weight_decay", "warmup", "evaluate_every",
+                    "device", "precision")  # fmt: skip
+OnEpoch = Callable[[dict[str, float]], None]
+
+
+class Study:
+    """Data, features, teacher and no-distillation reference of one experiment, and a student's training and assessment.
+
+    Teacher and reference are taken from the cache where another run with the same settings left them.
+    """
+
+    def __init__(self, experiment: Experiment):
+        self.experiment = experiment
+        self.accelerator = _accelerator(experiment.device, experiment.precision)
+        self.device = self.accelerator.device
+        self.timings: dict[str, float] = {}
+
+    @cached_property
+    def dataset(self) -> data.PairedDataset:
+        """The paired data set at the experiment's seed."""
+        return data.create(self.experiment.dataset, **self.experiment.dataset_params, seed=self.experiment.seed)
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """Labels of all rows (n,), on the CPU."""
+        return torch.from_numpy(self.dataset.table.label.to_numpy(dtype="int64", copy=True))
+
+    @cached_property
+    def features(self) -> dict[str, Tensor]:
+        """What the student reads, per split, on the device."""
+        features = extract(self.dataset, self.dataset.student_modality, self.device)
+        return self._by_split(features)
+
+    @cached_property
+    def bank(self) -> TeacherBank:
+        """The teacher's outputs for every row's own teacher input."""
+        started = time.perf_counter()
+        folder = artefact("teachers", self._recipe(TEACHER_SETTINGS), self._build_teacher)
+        key = bank_key(load_file(folder / "teacher.safetensors"), self.dataset)
+        bank = TeacherBank.load(folder / "bank.safetensors", key)
+        self.timings["teacher_seconds"] = time.perf_counter() - started
+        return bank
+
+    @cached_property
+    def teacher(self) -> dict[str, Outputs]:
+        """Per split, the teacher outputs that the pairing mode gives to each row; on the device."""
+        order = pair(self.dataset.table, self.experiment.pairing, self.experiment.seed)
+        paired = self.bank.take(list(self.dataset.table.id.iloc[order]))
+        embedding, logits = (self._by_split(x.to(self.device)) for x in paired)
+        return {split: Outputs(embedding[split], logits[split]) for split in embedding}
+
+    @cached_property
+    def reference(self) -> dict[str, Tensor]:
+        """Per split, the embeddings of a student trained without distillation, at its validation-chosen epoch; on the CPU."""
+        started = time.perf_counter()
+        folder = artefact("references", self._recipe(STUDENT_SETTINGS), self._build_reference)
+        self.timings["reference_seconds"] = time.perf_counter() - started
+        return load_file(folder / "reference.safetensors")
+
+    def student(self) -> Network:
+        """A new student, with the same initial weights for every method of one seed."""
+        chosen = self.experiment
+        teacher_dim = chosen.teacher_embedding_dim or chosen.embedding_dim
+        network = self._network(
+            self.dataset.student_modality,
+            self.features["train"],
+            chosen.student_model,
+            chosen.student_width,
+            chosen.embedding_dim,
+            chosen.head_margin,
+        )
+        if teacher_dim != chosen.embedding_dim:
+            with _initial_weights(chosen.seed):
+                network.projector = nn.Linear(chosen.embedding_dim, teacher_dim).to(self.device)
+        return network
+
+    def terms(self) -> list[Term]:
+        """The method's terms, with every "auto" margin measured."""
+        return [
+            term.model_copy(update={"margin": self.auto_margin(term)}) if term.margin == "auto" else term
+            for term in self.experiment.terms()
+        ]
+
+    def auto_margin(self, term: Term) -> float:
+        """The held-out distance in the term's units (METHOD §2), from training and validation data alone.
+
+        A loss that needs labels is measured where labels are the teacher's classes: on the validation split, or, where that
+        has other identities, on held-out recordings of the training identities.
+        """
+        loss = term.model_copy(update={"margin": None}).build(self.bank.head)
+        new_identities = self.labels[self.dataset.rows("val")].max() >= self.dataset.num_classes
+        split = "heldout" if loss.needs_labels and new_identities else "val"
+        if split not in self.teacher:
+            raise UserError(
+                f"The auto margin of {term.loss!r} needs held-out recordings of the training identities, and data set "
+                f"{self.dataset.name!r} has none. Give classifier_margin as a number, or set heldout_utterances."
+            )
+        train, held_out = (Outputs(*(x.cpu() for x in self.teacher[name])) for name in ("train", split))
+        labels = self.labels[self.dataset.rows(split)]
+        reference = {name: Outputs(embedding) for name, embedding in self.reference.items()}
+        return losses.auto_margin(loss, reference["train"], train, reference[split], held_out, labels)
+
+    def train(self, terms: list[Term], on_epoch: OnEpoch | None = None) -> tuple[Network, Fitted]:
+        """Train a new student with these terms: the student at the last epoch, and both epochs' weights with the curves."""
+        network = self.student()
+        teacher = self.teacher["train"] if terms else None
+        weights = self.quality_weights() if self.experiment.method in methods.WITH_QUALITY else (None, None)
+        training = TrainingSet(self.features["train"], self._train_labels(), teacher, *weights)
+        objective = Objective(terms, self.bank.head if terms else None)
+        fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch)
+        return network, fitted
+
+    def outputs(self, network: Network, splits: tuple[str, ...] | None = None) -> dict[str, Outputs]:
+        """A student's outputs per split, on the device."""
+        return {split: infer(network, self.features[split]) for split in splits or self.features}
+
+    def assess(self, network: Network, splits: tuple[str, ...] | None = None) -> dict[str, float]:
+        """All metrics of a student at its present weights: METHOD §7."""
+        outputs = self.outputs(network, splits)
+        metrics = assess(self.dataset, outputs)
+        for split, found in outputs.items():
+            projected = network.for_teacher(found).embedding
+            metrics[f"{split}_distance"] = distance(projected, self.teacher[split].embedding)
+        return metrics
+
+    def assess_teacher(self) -> dict[str, float]:
+        """The teacher's own figures, on its own inputs."""
+        embedding, logits = (self._by_split(x) for x in self.bank.outputs)
+        metrics = assess(self.dataset, {split: Outputs(embedding[split], logits[split]) for split in embedding})
+        return {f"teacher_{name}": value for name, value in metrics.items()}
+
+    def quality_weights(self) -> tuple[Tensor, Tensor]:
+        """Weights (n_train,) of mean 1: of cross-entropy by the student's input, of distillation by the teacher's."""
+        rows = self.dataset.rows("train")
+        taught_by = pair(self.dataset.table, self.experiment.pairing, self.experiment.seed)[rows]
+        return (
+            self._weights_by(self.dataset.student_modality, rows),
+            self._weights_by(self.dataset.teacher_modality, taught_by),
+        )
+
+    def _weights_by(self, modality: str, rows: Any) -> Tensor:
+        params = {"sample_rate": self.dataset.sample_rate} if modality == "speech" else {}
+        scores = quality.create(ESTIMATOR[modality], **params)(self.dataset.inputs(modality, rows))
+        grades = quality.fit(scores)(scores)
+        chosen = self.experiment
+        return quality.weights(grades, chosen.quality_mapping, chosen.quality_strength).to(self.device)
+
+    def _fit(
+        self,
+        network: Network,
+        objective: Objective,
+        training: TrainingSet,
+        epochs: int,
+        assess: Callable[[Network, tuple[str, ...]], dict[str, float]],
+        on_epoch: OnEpoch | None = None,
+    ) -> Fitted:
+        def held_out(net: Network) -> dict[str, float]:
+            metrics = assess(net, ("train", "val"))
+            return {**metrics, "val_error": val_error(self.dataset, metrics)}
+
+        chosen = self.experiment
+        schedule = Schedule(
+            epochs=epochs,
+            batch_size=chosen.batch_size,
+            learning_rate=chosen.learning_rate,
+            weight_decay=chosen.weight_decay,
+            warmup=chosen.warmup,
+            evaluate_every=chosen.evaluate_every,
+            seed=chosen.seed,
+        )
+        objective = objective.to(self.device)
+        return fit(network, objective, training, schedule, self.accelerator, held_out, "val_error", on_epoch)
+
+    def _build_teacher(self, folder: Path) -> None:
+        """Train the teacher on its own modality; its validation-chosen epoch fills the bank."""
+        chosen, modality = self.experiment, self.dataset.teacher_modality
+        features = extract(self.dataset, modality, self.device)
+        by_split = self._by_split(features)
+        width = chosen.teacher_embedding_dim or chosen.embedding_dim
+        network = self._network(modality, features, chosen.teacher_model, chosen.teacher_width, width, margin=0.0)
+
+        def assess_teacher(net: Network, splits: tuple[str, ...]) -> dict[str, float]:
+            return assess(self.dataset, {split: infer(net, by_split[split]) for split in splits})
+
+        training = TrainingSet(by_split["train"], self._train_labels())
+        fitted = self._fit(network, Objective([]), training, chosen.teacher_epochs, assess_teacher)
+        network.load_state_dict(fitted.best)
+        save_file(fitted.best, folder / "teacher.safetensors")
+        TeacherBank.build(network, features, self.dataset).save(folder / "bank.safetensors")
+
+    def _build_reference(self, folder: Path) -> None:
+        network, fitted = self.train([])
+        network.load_state_dict(fitted.best)
+        embeddings = {split: found.embedding.cpu().contiguous() for split, found in self.outputs(network).items()}
+        save_file(embeddings, folder / "reference.safetensors")
+
+    def _network(
+        self, modality: str, features: Tensor, name: str | None, width: float, embedding_dim: int, margin: float
+    ) -> Network:
+        chosen = self.experiment
+        with _initial_weights(chosen.seed):
+            encoder = models.create(
+                name or DEFAULT_MODEL[modality],
+                input_shape=tuple(features.shape[1:]),
+                embedding_dim=embedding_dim,
+                width=width,
+            )
+            head = models.AAMHead(embedding_dim, self.dataset.num_classes, chosen.head_scale, margin)
+        return Network(encoder, head).to(self.device)
+
+    def _by_split(self, rows: Tensor) -> dict[str, Tensor]:
+        present = [split for split in data.SPLITS if len(self.dataset.rows(split))]
+        return {split: rows[torch.from_numpy(self.dataset.rows(split)).to(rows.device)] for split in present}
+
+    def _train_labels(self) -> Tensor:
+        return self.labels[self.dataset.rows("train")].to(self.device)
+
+    def _recipe(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """The named settings, with what else changes numbers: the data itself and the device that computes."""
+        settings = self.experiment.model_dump(mode="json", include=set(names))
+        return {**settings, "device": self.device.type, "data": self.dataset.fingerprint, "torch": torch.__version__}
+
+
+@contextmanager
+def _initial_weights(seed: int) -> Iterator[None]:
+    """Draw from `seed` inside, and leave the caller's random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _accelerator(device: str, precision: str) -> Accelerator:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("Setting 'device' is 'cuda', and torch sees no CUDA device: use device='auto' or 'cpu'.")
+    cpu = device == "cpu" or not torch.cuda.is_available()
+    # accelerate keeps its first settings for the whole process; a notebook may run several experiments
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=cpu, mixed_precision=precision)

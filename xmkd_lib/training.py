@@ -1,0 +1,163 @@
+"""The training loop: whole batches from tensors on the device, through accelerate."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from xmkd_lib.errors import UserError
+from xmkd_lib.models import Network
+from xmkd_lib.objective import Objective
+from xmkd_lib.outputs import Outputs
+
+
+class Diverged(UserError):
+    """The loss became NaN or infinite; the text says when and which part."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: epochs, samples a batch, peak learning rate, its warm-up as a share of all steps.
+
+    `evaluate_every` is in epochs; the last epoch is always evaluated. `seed` orders the batches.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup: float
+    evaluate_every: int
+    seed: int
+
+    def factor(self, step: int, steps: int) -> float:
+        """Share of the peak learning rate at a step: linear warm-up, then half a cosine to 0."""
+        start = self.warmup * steps
+        if step < start:
+            return (step + 1) / (start + 1)
+        return 0.5 * (1 + math.cos(math.pi * (step - start) / max(1.0, steps - start)))
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """All that a step reads, as tensors on the device with one row per training sample.
+
+    features (n, ...), labels (n,), teacher outputs of the paired samples, weights (n,) of mean 1; the last three may be
+    absent.
+    """
+
+    features: Tensor
+    labels: Tensor
+    teacher: Outputs | None = None
+    w_ce: Tensor | None = None
+    w_kd: Tensor | None = None
+
+    def batches(self, size: int, generator: torch.Generator) -> Iterator["TrainingSet"]:
+        """One epoch in random order. A last batch of one sample is left out: batch normalisation cannot use it."""
+        order = torch.randperm(len(self.labels), generator=generator).to(self.labels.device)
+        for rows in order.split(size):
+            if len(rows) > 1:
+                yield self._take(rows)
+
+    def _take(self, rows: Tensor) -> "TrainingSet":
+        teacher = self.teacher and Outputs(*(None if x is None else x[rows] for x in self.teacher))
+        weights = [None if w is None else w[rows] for w in (self.w_ce, self.w_kd)]
+        return TrainingSet(self.features[rows], self.labels[rows], teacher, *weights)
+
+
+class _Step(nn.Module):
+    """Network and objective as one module, so that autocast and gradient averaging cover both."""
+
+    def __init__(self, network: Network, objective: Objective):
+        super().__init__()
+        self.network, self.objective = network, objective
+
+    def forward(self, batch: TrainingSet) -> tuple[Tensor, dict[str, Tensor]]:
+        outputs = self.network(batch.features)
+        training_logits = self.network.head.training_logits(outputs.logits, batch.labels)
+        student = self.network.for_teacher(outputs)
+        return self.objective(student, training_logits, batch.labels, batch.teacher, batch.w_ce, batch.w_kd)
+
+
+@dataclass
+class Fitted:
+    """A trained network: its weights at the last and at the validation-chosen epoch, and the curves.
+
+    `curves` maps a name to one value per evaluated epoch; `epoch` counts from 1.
+    """
+
+    last: dict[str, Tensor]
+    best: dict[str, Tensor]
+    best_epoch: int
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+
+def fit(
+    network: Network,
+    objective: Objective,
+    data: TrainingSet,
+    schedule: Schedule,
+    accelerator: Accelerator,
+    evaluate: Callable[[Network], dict[str, float]],
+    choose_by: str,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> Fitted:
+    """Train `network` with AdamW and return both epochs' weights; the network itself ends at the last epoch.
+
+    `evaluate(network)` gives held-out figures at every evaluated epoch; the epoch with the lowest `choose_by` of them is
+    the validation-chosen one, the earliest on a tie. `on_epoch` receives each row of the curves as it comes.
+    Raises Diverged when the loss is no longer finite, UserError when there are fewer than two training samples.
+    """
+    if len(data.labels) < 2:
+        raise UserError(f"Training needs at least 2 samples, got {len(data.labels)}.")
+    full, rest = divmod(len(data.labels), schedule.batch_size)
+    steps = schedule.epochs * (full + (rest > 1))
+    step = _Step(network, objective)
+    optimizer = torch.optim.AdamW(step.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda count: schedule.factor(count, steps))
+    step, optimizer, scheduler = accelerator.prepare(step, optimizer, scheduler)
+    generator = torch.Generator().manual_seed(schedule.seed)
+    fitted, lowest = Fitted({}, {}, 0), math.inf
+    for epoch in range(1, schedule.epochs + 1):
+        network.train()
+        parts: dict[str, Tensor] = {}
+        batches = 0
+        for batch in data.batches(schedule.batch_size, generator):
+            total, contributions = step(batch)
+            accelerator.backward(total)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            batches += 1
+            for name, value in contributions.items():
+                parts[name] = parts.get(name, 0) + value
+        means = {f"train_{name}": float(value) / batches for name, value in parts.items()}
+        _check_finite(means, epoch)
+        if epoch % schedule.evaluate_every and epoch != schedule.epochs:
+            continue
+        row = {"epoch": epoch, "learning_rate": scheduler.get_last_lr()[0], **means, **evaluate(network.eval())}
+        for name, value in row.items():
+            fitted.curves.setdefault(name, []).append(value)
+        if row[choose_by] < lowest:
+            lowest, fitted.best_epoch, fitted.best = row[choose_by], epoch, _weights(network)
+        if on_epoch:
+            on_epoch(row)
+    fitted.last = _weights(network)
+    return fitted
+
+
+def _weights(network: Network) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def _check_finite(means: dict[str, float], epoch: int) -> None:
+    # once an epoch: a look at every step would make a GPU wait for the host each time
+    broken = [name.removeprefix("train_") for name, value in means.items() if not math.isfinite(value)]
+    if broken:
+        raise Diverged(
+            f"Training diverged in epoch {epoch}: {', '.join(broken)} became NaN or infinite. "
+            "Lower learning_rate or the term's weight, and check the inputs for NaN."
+        )
