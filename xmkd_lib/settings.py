@@ -89,7 +89,7 @@ class Experiment(BaseModel):
         try:
             super().__init__(**settings)
         except ValidationError as error:
-            raise UserError(_explain(error)) from None
+            raise UserError(explain(error)) from None
         self._check_names()
 
     def _check_names(self) -> None:
@@ -126,7 +126,7 @@ class Experiment(BaseModel):
         return cls(**{**chosen, **settings, "dataset_params": params})
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """pydantic's findings, one line each, with the setting, the value seen and what would be valid."""
     lines = []
     for found in error.errors():

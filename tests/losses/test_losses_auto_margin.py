@@ -117,14 +117,32 @@ def test_strength_is_chosen_by_leaving_each_sample_out():
     torch.testing.assert_close(chosen.weight, expected.weight)
 
 
-def test_ridge_survives_dead_and_double_inputs_and_more_inputs_than_samples():
-    x = draw(10, 3, seed=0)
-    x = torch.cat([x, x, torch.full((10, 1), 0.1), draw(10, 20, seed=1)], 1)
-    y = draw(10, 2, seed=2)
-    for strength in (0.0, 1e-6, 1.0):
-        assert losses.fit_ridge(x, y, strength)(x).isfinite().all()
-    chosen = losses.fit_ridge(x, y)
-    assert (chosen(x) - y.mean(0)).square().sum() < 2 * (y - y.mean(0)).square().sum()
+def test_loud_teachers_do_not_decide_for_a_loss_of_directions():
+    x, known, t = world(0.5)
+    loud = t * torch.exp(2 * draw(12000, 1, seed=9))
+    sides = [Outputs(v[part]) for part in (slice(0, TRAIN), slice(TRAIN, None)) for v in (x, loud)]
+    loss = losses.create("l2")
+    truth = loss(Outputs(known[TRAIN:]), Outputs(t[TRAIN:])).median().item()
+    assert losses.auto_margin(loss, *sides) == pytest.approx(truth, rel=0.02)
+
+
+def test_ridge_with_copies_and_dead_units():
+    x, y, new = draw(30, 3, seed=0), draw(30, 2, seed=2), draw(10, 3, seed=3)
+    dead = torch.full((30, 1), 0.1, dtype=torch.float64)
+    plain = losses.fit_ridge(x, y, 0.0)
+    copied = losses.fit_ridge(torch.cat([x, x, dead], 1), y, 0.0)
+    torch.testing.assert_close(copied(torch.cat([new, new, dead[:10] + 1], 1)), plain(new))
+    constant = torch.full((30, 1), 1e5 / 3, dtype=torch.float64)  # its standard deviation rounds to 7e-12
+    only_dead = losses.fit_ridge(constant, y, 0.0)
+    torch.testing.assert_close(only_dead(constant[:10] + 1), y.mean(0).expand(10, 2))
+
+
+def test_ridge_with_more_inputs_than_samples_predicts_no_worse_than_the_mean():
+    x, y = draw(12, 40, seed=0), draw(12, 2, seed=1)
+    new_x, new_y = draw(500, 40, seed=2), draw(500, 2, seed=3)
+    error = (losses.fit_ridge(x, y)(new_x) - new_y).square().mean()
+    assert error < 1.2 * (new_y - y.mean(0)).square().mean()
+    assert losses.fit_ridge(x, y, 0.0)(x).isfinite().all()
 
 
 def test_refusals():

@@ -1,18 +1,22 @@
-"""import_torchaudio: each case in a process of its own, since an import happens once."""
+"""import_torchaudio. The import itself is tested in processes of their own, since it happens once."""
 
 import subprocess
 import sys
+import types
+from pathlib import Path
 
 import pytest
 
-PRELUDE = """
-import sys, types
-import importlib.abc
 from xmkd_lib.errors import UserError
+from xmkd_lib.modalities import _torchaudio, import_torchaudio
+
+PRELUDE = """
+import sys
+import importlib.abc
 from xmkd_lib.modalities import import_torchaudio
 
 class Broken(importlib.abc.MetaPathFinder):
-    '''Fails where torchaudio loads its extension, as a torch without the right CUDA libraries does.'''
+    '''Fails where torchaudio loads its extension, as it does beside a torch that does not fit.'''
     def __init__(self, error):
         self.error = error
     def find_spec(self, name, path=None, target=None):
@@ -21,10 +25,11 @@ class Broken(importlib.abc.MetaPathFinder):
 """
 
 
-def run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", PRELUDE + code], capture_output=True, text=True, timeout=120)
+def run(code: str) -> list[str]:
+    command, root = [sys.executable, "-c", PRELUDE + code], Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=root)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("error", ["OSError('libc10_cuda.so')", "RuntimeError('CUDA 12.8 and 13.0')"])
@@ -42,56 +47,51 @@ try:
 except RuntimeError as error:
     print(error)
 """)
-    assert out.splitlines() == ["20", "0.5", "forced_align needs a torchaudio built for this torch."]
+    assert out == ["20", "0.5", "forced_align needs a torchaudio built for this torch."]
 
 
-def test_an_import_that_failed_before_does_not_matter():
+def test_it_is_imported_when_asked_for_and_after_a_failed_import():
     out = run("""
-broken = Broken(OSError('libc10_cuda.so'))
-sys.meta_path.insert(0, broken)
+print([name for name in ("torchaudio", "soundfile", "PIL", "scipy") if name in sys.modules])
+sys.meta_path.insert(0, Broken(OSError("libc10_cuda.so")))
 try:
     import torchaudio
 except OSError:
     print("failed")
 print(import_torchaudio().functional.resample.__name__)
 """)
-    assert out.splitlines() == ["failed", "resample"]
+    assert out == ["[]", "failed", "resample"]
 
 
-def test_an_imported_torchaudio_is_kept():
-    out = run("""
-sys.modules["torchaudio"] = mine = types.ModuleType("torchaudio")
-print(import_torchaudio() is mine)
-""")
-    assert out == "True"
+def test_an_imported_torchaudio_is_kept(monkeypatch):
+    mine = types.ModuleType("torchaudio")
+    monkeypatch.setitem(sys.modules, "torchaudio", mine)
+    assert import_torchaudio() is mine
 
 
-def test_missing_torchaudio_names_the_remedy():
-    out = run("""
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name == "torchaudio":
-            raise ModuleNotFoundError("No module named 'torchaudio'", name=name)
-sys.meta_path.insert(0, Absent())
-try:
-    import_torchaudio()
-except UserError as error:
-    print(error)
-""")
-    assert "pip install 'torchaudio" in out
+def test_missing_torchaudio_names_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchaudio", None)
+    with pytest.raises(UserError, match="pip install 'torchaudio"):
+        import_torchaudio()
 
 
-def test_other_errors_are_not_hidden():
-    out = run("""
-sys.meta_path.insert(0, Broken(ModuleNotFoundError("No module named 'other'", name="other")))
-try:
-    import_torchaudio()
-except ModuleNotFoundError as error:
-    print(error.name)
-""")
-    assert out == "other"
+def test_other_errors_are_not_hidden(monkeypatch):
+    def fail(name):
+        raise ModuleNotFoundError("No module named 'other'", name="other")
+
+    monkeypatch.setattr(_torchaudio.importlib, "import_module", fail)
+    with pytest.raises(ModuleNotFoundError, match="other"):
+        import_torchaudio()
 
 
-def test_importing_the_modalities_does_not_import_heavy_packages():
-    out = run("print([m for m in ('torchaudio', 'soundfile', 'PIL', 'scipy') if m in sys.modules])")
-    assert out == "[]"
+def test_a_failed_second_attempt_leaves_nothing_behind(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
+        monkeypatch.delitem(sys.modules, name)
+
+    def fail(name):
+        raise OSError("a library is missing")
+
+    monkeypatch.setattr(_torchaudio.importlib, "import_module", fail)
+    with pytest.raises(OSError, match="a library is missing"):
+        import_torchaudio()
+    assert not [name for name in sys.modules if name.split(".")[0] == "torchaudio"]

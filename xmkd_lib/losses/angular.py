@@ -12,7 +12,7 @@ class Angular(Loss):
     """θ = 2·atan2(‖a − b‖, ‖a + b‖) of unit vectors a, b per sample, (N,), radians within [0, π].
 
     Embeddings (N, D) of equal width. Unlike arccos, accurate and with a finite gradient everywhere: where the
-    angle has a kink, at 0 and π, it is zero. A zero row is at π/2 from every direction.
+    angle has a kink, at 0 and π, it is zero. A zero row is at π/2 from every direction, at 0 from another.
     Source: W. Kahan, "How futile are mindless assessments of roundoff" (2006), section 12.
 
     >>> import torch
@@ -27,7 +27,4 @@ class Angular(Loss):
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
         a, b = unit(student.embedding), unit(teacher.embedding)
-        apart = torch.linalg.vector_norm(a - b, dim=1)
-        along = torch.linalg.vector_norm(a + b, dim=1)
-        both_zero = (apart == 0) & (along == 0)  # atan2(0, 0) has no gradient
-        return 2 * torch.atan2(apart, along.masked_fill(both_zero, 1))
+        return 2 * torch.atan2(torch.linalg.vector_norm(a - b, dim=1), torch.linalg.vector_norm(a + b, dim=1))

@@ -39,7 +39,7 @@ def fit_ridge(x: Tensor, y: Tensor, strength: float | Sequence[float] = STRENGTH
         raise UserError(f"Ridge regression of {len(y)} rows on {len(x)}: rows must pair up and be at least 3.")
     x, y = x.double(), y.double()
     centre, spread, mean = x.mean(0), x.std(0), y.mean(0)
-    spread = spread.masked_fill(spread <= 1e-12 * centre.abs(), 1)  # a dead unit
+    spread = spread.masked_fill(spread <= 1e-12 * centre.abs(), torch.inf)  # a dead unit, up to rounding
     u, s, vt = torch.linalg.svd((x - centre) / spread, full_matrices=False)
     s = s.where(s > s.amax() * 1e-12, 0)  # directions that rounding alone made, for strength 0
     target = u.T @ (y - mean)

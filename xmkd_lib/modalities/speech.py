@@ -37,9 +37,7 @@ class LogMel(nn.Module):
         f_max = sample_rate / 2 if f_max is None else f_max
         window, hop = round(sample_rate * window_ms / 1000), round(sample_rate * hop_ms / 1000)
         if not 0 <= f_min < f_max <= sample_rate / 2:
-            raise UserError(
-                f"LogMel: need 0 <= f_min < f_max <= {sample_rate / 2:g} Hz, got {f_min:g} and {f_max:g}."
-            )
+            raise UserError(f"LogMel: need 0 <= f_min < f_max <= {sample_rate / 2:g} Hz, got {f_min:g} and {f_max:g}.")
         if min(n_mels, window, hop) < 1 or floor <= 0:
             raise UserError(
                 f"LogMel: n_mels={n_mels}, window_ms={window_ms:g}, hop_ms={hop_ms:g} and floor={floor:g} "

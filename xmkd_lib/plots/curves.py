@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from xmkd_lib.evaluation import bootstrap_interval
-from xmkd_lib.plots.theme import INK, canvas, describe, styles, themed
+from xmkd_lib.plots.theme import INK, Style, canvas, describe, styles, themed
 
 Lines = Mapping[str, pd.DataFrame]
 GREY = "#9a9a9a"
@@ -25,7 +25,7 @@ def curves(series: Mapping[str, Lines], axis: str, reference: str | None = "none
     grey in the other methods' panels.
     """
     names = list(dict.fromkeys(name for lines in series.values() for name in lines))
-    columns = min(4, max(len(series), 1))
+    columns = min(3 if len(series) in (5, 6, 9) else 4, max(len(series), 1))
     rows = -(-len(series) // columns)
     figure, axes = canvas(rows, columns, 9.6, 0.7 + 1.95 * rows, sharex=True, sharey=True)
     for ax in axes[len(series) :]:
@@ -36,7 +36,7 @@ def curves(series: Mapping[str, Lines], axis: str, reference: str | None = "none
             if label != reference and reference in series and name in series[reference]:
                 ax.plot(series[reference][name].mean(axis=1), color=GREY, linestyle=dash, linewidth=1.1)
             if name in lines:
-                _line(ax, lines[name], look[label].colour, dash)
+                _line(ax, lines[name], look[label], dash)
         ax.set_title(label, fontsize=9)
         ax.grid(axis="y")
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -46,17 +46,21 @@ def curves(series: Mapping[str, Lines], axis: str, reference: str | None = "none
     if reference in series and len(series) > 1:
         keys.append(Line2D([], [], color=GREY, linewidth=1.1, label=f"{reference}, for comparison"))
     figure.legend(handles=keys, loc="outside upper right", ncols=3, fontsize=8.5)
-    figure.supxlabel("epoch", fontsize=9.5)
-    figure.supylabel(axis, fontsize=9.5)
+    for place, ax in enumerate(axes[: len(series)]):
+        if place % columns == 0:
+            ax.set_ylabel(axis)
+        if place + columns >= len(series):
+            ax.set_xlabel("epoch")
+            ax.tick_params(labelbottom=True)
     return describe(figure, _in_words(series, axis))
 
 
-def _line(ax: Axes, table: pd.DataFrame, colour: str, dash: str | tuple) -> None:
-    table = table.dropna(how="all")
+def _line(ax: Axes, table: pd.DataFrame, look: Style, dash: str | tuple) -> None:
+    table, colour = table.dropna(how="all"), look.colour
     bands = np.array([bootstrap_interval(row.dropna(), resamples=1000) for _, row in table.iterrows()])
     if len(table):
         ax.fill_between(table.index, bands[:, 0], bands[:, 1], color=colour, alpha=0.18, linewidth=0)
-        ax.plot(table.index, table.mean(axis=1), color=colour, linestyle=dash)
+        ax.plot(table.index, table.mean(axis=1), color=colour, linestyle=dash, marker=look.marker, markevery=[-1])
 
 
 def _in_words(series: Mapping[str, Lines], axis: str) -> str:

@@ -24,11 +24,9 @@ def paired(panels: Mapping[str, Differences], baseline: str, axis: str, lower_is
     figure, axes = canvas(1, len(panels), 9.6, height, sharex=True, sharey=True)
     for ax, (title, methods) in zip(axes, panels.items(), strict=True):
         _rows(ax, labels, methods, styles(labels))
-        ax.set_title(title)
         sides = ("← better", "worse →") if lower_is_better else ("← worse", "better →")
         for x, side, where in ((0, sides[0], "left"), (1, sides[1], "right")):
             ax.text(x, 1.0, side, transform=ax.transAxes, ha=where, va="bottom", color=MUTED, fontsize=8.5)
-        ax.title.set_y(1.0)
         ax.set_title(title, pad=16)
     figure.supxlabel(f"{axis}, method − {baseline}", fontsize=9.5)
     return describe(figure, _in_words(panels, baseline, axis))

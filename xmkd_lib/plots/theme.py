@@ -45,29 +45,28 @@ RC = {
 
 
 class Style(NamedTuple):
-    """Colour, marker and line of one method: any two differ in all three, so grey print stays readable."""
+    """Colour and marker of one method: any two differ in both, so grey print stays readable."""
 
     colour: str
     marker: str
-    line: str | tuple
 
 
 # Okabe and Ito's colours, dark enough to be seen on white.
 _STYLES = {
-    "none": Style("#4d4d4d", "o", "-"),
-    "hard_feature": Style("#d55e00", "s", (0, (5, 1.5))),
-    "soft_feature": Style("#0072b2", "^", (0, (1, 1))),
-    "hard_classifier": Style("#c78a00", "D", (0, (5, 1, 1, 1))),
-    "soft_classifier": Style("#3a9ad9", "v", (0, (3, 1, 1, 1, 1, 1))),
-    "soft": Style("#00815f", "P", (0, (8, 2))),
-    "soft_quality": Style("#b0558a", "X", (0, (2, 2))),
+    "none": Style("#4d4d4d", "o"),
+    "hard_feature": Style("#d55e00", "s"),
+    "soft_feature": Style("#0072b2", "^"),
+    "hard_classifier": Style("#c78a00", "D"),
+    "soft_classifier": Style("#3a9ad9", "v"),
+    "soft": Style("#00815f", "P"),
+    "soft_quality": Style("#b0558a", "X"),
 }
 _SPARE = (
-    Style("#7a5c00", "<", (0, (2, 1))),
-    Style("#5b3a8c", ">", (0, (3, 1))),
-    Style("#8c1d40", "p", (0, (4, 1))),
-    Style("#2f6f73", "h", (0, (6, 1))),
-    Style("#666666", "*", (0, (7, 1))),
+    Style("#7a5c00", "<"),
+    Style("#5b3a8c", ">"),
+    Style("#8c1d40", "p"),
+    Style("#2f6f73", "h"),
+    Style("#666666", "*"),
 )
 
 P = ParamSpec("P")

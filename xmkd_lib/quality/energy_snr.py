@@ -44,8 +44,7 @@ class EnergySNR:
             raise UserError(f"speech.energy_snr: samples are {batch.dtype}. Give floats: divide by 32768.")
         frames = batch.float().unfold(-1, min(self.frame, batch.shape[-1]), self.hop)
         energy = frames.var(-1, correction=0)
-        loudest = energy.amax(-1, keepdim=True)
-        # constant up to rounding, against the loudest frame: a constant offset must not make energy
-        energy = energy.masked_fill(energy <= 1e-14 * loudest, torch.nan)
+        # 120 dB below the offset is a constant with rounding
+        energy = energy.masked_fill(energy <= 1e-12 * frames.square().mean(-1), torch.nan)
         low, high = energy.nanquantile(energy.new_tensor([0.10, 0.95]), dim=-1)
         return (10 * torch.log10((high - low) / low)).nan_to_num(LOWEST).clamp(LOWEST, HIGHEST)

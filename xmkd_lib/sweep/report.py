@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from xmkd_lib.errors import UserError
+from xmkd_lib.errors import unknown_name
 from xmkd_lib.evaluation import bootstrap_interval, p_floor, paired_difference
 from xmkd_lib.records import write_atomically
 from xmkd_lib.sweep.claims import EPOCHS, Finding, examine
@@ -22,6 +22,7 @@ from xmkd_lib.sweep.table import (
     by_seed,
     counterpart,
     lower_is_better,
+    primary_metric,
     read_runs,
     split,
     summary,
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNFINISHED = ("queued", "running")
+GAP = (
+    "Open marker: training. Filled marker: test. The pale bar between them is the gap, thin lines are 95 % intervals "
+    "over seeds. A constraint that overfits pulls the open marker of the distance far to the left, not the filled one."
+)
+SUPPORTED = " tested claims of the paper are supported"
+CURVES = "Mean over seeds with its 95 % band. Grey: the same lines without distillation."
 MAIN = ("train_eer", "test_eer", "train_accuracy", "test_accuracy", "train_distance", "test_distance")
 
 
@@ -42,19 +49,19 @@ def write_report(
     title: str | None = None,
     baselines: Sequence[str] = BASELINES,
     order: Sequence[str] = ORDER,
-    primary_metric: str | None = None,
+    metric: str | None = None,
 ) -> Path:
     """Write `results.csv` and `report.html` into a sweep's folder, each whole or not at all; returns the page.
 
-    Works at any moment of a sweep: what is missing is left out and said. primary_metric: a test metric at the
-    last epoch, `test_eer` where there is one, else `test_accuracy`. UserError on an unknown folder or metric.
+    Works at any moment of a sweep: what is missing is left out and said. metric: what the verdict rests on, a
+    test metric at the last epoch; by default `primary_metric`'s choice. UserError on an unknown folder or metric.
     """
     from jinja2 import Environment, StrictUndefined
 
     folder = Path(folder)
     runs = read_runs(folder)
     frame = tabulate(runs)
-    metric = _primary(frame, primary_metric)
+    metric = _primary(frame, metric)
     curves = tabulate_curves(runs)
     write_atomically(folder / "results.csv", frame.to_csv(index=False))
     page = {
@@ -76,31 +83,36 @@ def write_report(
     return write_atomically(folder / "report.html", template.render(page))
 
 
-def verdict(findings: Sequence[Finding], frame: pd.DataFrame, metric: str) -> list[str]:
-    """The sweep in plain sentences, made from the numbers: what the claims came to, and how sure that is."""
-    how, sentences = unit(metric), []
-    for epoch, name in EPOCHS.items():
-        tested = [f for f in findings if f.epoch == epoch and f.verdict != "not tested"]
-        if not tested:
-            continue
-        found = Counter(f.verdict for f in tested)
-        start = f"At the {name}, {found['supported']} of {len(tested)} tested claims are supported"
-        parts = [
-            f"{found[word]} {word} ({'; '.join(_clause(f, how) for f in tested if f.verdict == word)})"
-            for word in ("supported", "contradicted", "not shown")
-            if found[word]
-        ]
-        sentences.append(f"{start}: {', '.join(parts)}." if found else f"{start}.")
-    absent = sorted({f.claim.text for f in findings} - {f.claim.text for f in findings if f.verdict != "not tested"})
+def verdict(findings: Sequence[Finding], frame: pd.DataFrame, metric: str) -> str:
+    """The sweep in one paragraph of plain words, made from the numbers: what became of the paper's claims."""
+    tested = [f for f in findings if f.verdict != "not tested"]
+    groups = {name: [f for f in tested if f.epoch == epoch] for epoch, name in EPOCHS.items()}
+    groups = {name: group for name, group in groups.items() if group}
+    counts = [(sum(f.verdict == "supported" for f in group), len(group), name) for name, group in groups.items()]
+    tally = [f"{k} of {n}{SUPPORTED if place == 0 else ''} at the {name}" for place, (k, n, name) in enumerate(counts)]
+    sentences = [f"Judged by {unit(metric).label}, {', '.join(tally)}."] if tally else []
+    sentences += [_at(name, group, unit(metric)) for name, group in groups.items()]
+    absent = dict.fromkeys(f.claim.text for f in findings if f.claim not in {f.claim for f in tested})
     if absent:
-        sentences.append(f"Not tested for want of finished runs on common seeds: {'; '.join(absent)}.")
-    return [*sentences, *_early_stopping(frame, metric), *_caution(findings, frame)]
+        sentences.append(f"Not tested, for want of finished runs on common seeds: {'; '.join(absent)}.")
+    return " ".join([*sentences, *_early_stopping(frame, metric)])
+
+
+def _at(epoch: str, tested: Sequence[Finding], how: Unit) -> str:
+    parts = [
+        f"{word}: {', '.join(clauses)}"
+        for word in ("supported", "contradicted", "not shown")
+        if (clauses := [_clause(f, how) for f in tested if f.verdict == word])
+    ]
+    return f"At the {epoch}, {'; '.join(parts)}."
 
 
 def _clause(finding: Finding, how: Unit) -> str:
-    d = finding.difference
-    where = f" [{', '.join(f'{k}={v}' for k, v in finding.condition.settings)}]" if finding.condition.settings else ""
-    return f"{finding.claim.text}{where}, {how.change(d.mean)} {how.step}".rstrip()
+    where = "".join(f", {name}={value}" for name, value in finding.condition.settings)
+    changes = f"{how.change(finding.difference.mean)} {how.step}".rstrip()
+    if finding.distance is not None:
+        changes += f", train distance {unit('train_distance').change(finding.distance.mean)}"
+    return f"“{finding.claim.text}”{where} ({changes})"
 
 
 def _early_stopping(frame: pd.DataFrame, metric: str) -> list[str]:
@@ -109,42 +121,41 @@ def _early_stopping(frame: pd.DataFrame, metric: str) -> list[str]:
     for condition, rows in split(frame).items():
         d = paired_difference(by_seed(rows, f"{metric}_best"), by_seed(rows, metric))
         if condition.method == "none" and d.n:
+            parts = (how.change(d.mean), how.step, how.interval(d.low, d.high, signed=True))
+            where = f" ({condition})" if condition.settings else ""
             sentences.append(
-                f"Without distillation ({condition}), choosing the epoch on validation data alone changes {how.label} by "
-                f"{how.change(d.mean)} {how.step} {how.interval(d.low, d.high, signed=True)}: hold the differences at "
-                "the last epoch against that."
+                f"For scale: choosing the epoch alone, without distillation{where}, changes {how.label} by "
+                f"{' '.join(filter(None, parts))}."
             )
     return sentences
 
 
-def _caution(findings: Sequence[Finding], frame: pd.DataFrame) -> list[str]:
+def caution(findings: Sequence[Finding]) -> str:
+    """How sure the verdict can be with these seeds."""
     counts = sorted({f.difference.n for f in findings if f.difference.n})
     if not counts:
-        return []
-    n = counts[0]
-    if n == 1:
-        return ["One common seed gives no interval: nothing can be shown yet."]
+        return ""
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    if counts[-1] == 1:
+        return "One common seed gives no interval: nothing can be shown yet."
+    floor = f"{p_floor(counts[0]):.2g}"
+    text = f"Intervals are over seeds; with {seeds} common seeds p cannot go below {floor}, before correction."
+    if counts[0] < 10:
+        text += " With fewer than 10 seeds the intervals are too narrow: take them as a first look."
     weak = sum(f.verdict in ("supported", "contradicted") and f.holm > 0.05 for f in findings)
-    text = [f"Intervals are 95 % over seeds. With {n} common seeds no p value can fall below {p_floor(n):.2g}."]
-    if n < 10:
-        text.append("With fewer than 10 seeds these intervals are too narrow: read them as a first look.")
     if weak:
-        text.append(f"{weak} of the verdicts rest on the interval alone: their Holm-corrected p exceeds 0.05.")
+        text += f" Verdicts that rest on the interval alone, with a Holm p above 0.05: {weak}."
     return text
 
 
 def _primary(frame: pd.DataFrame, wanted: str | None) -> str:
     if wanted is None:
-        return next((name for name in ("test_eer", "test_accuracy") if name in frame), "test_eer")
+        return primary_metric(frame)
     lower_is_better(wanted)
     if len(frame) and wanted not in frame:
-        raise UserError(f"No finished run has the metric {wanted!r}. There are: {', '.join(_metrics(frame))}.")
+        others = {"method", "seed", "seconds", "run", *frame.attrs["settings"]}
+        raise unknown_name("metric", wanted, (name for name in frame if name not in others))
     return wanted
-
-
-def _metrics(frame: pd.DataFrame) -> list[str]:
-    others = {"method", "seed", "seconds", "run", *frame.attrs["settings"]}
-    return [name for name in frame if name not in others]
 
 
 def _findings(
@@ -156,6 +167,7 @@ def _findings(
     stems = [stem for stem in dict.fromkeys((*MAIN, metric)) if stem in frame or f"{stem}_best" in frame]
     return {
         "verdict": verdict(findings, frame, metric),
+        "caution": caution(findings),
         "claims": [_claim_row(finding, unit(metric)) for finding in findings],
         "epochs": list(epochs.values()),
         "main_units": [unit(stem) for stem in stems],
@@ -193,34 +205,39 @@ def _main_row(
             values, how = list(by_seed(rows, stem + suffix).values()), unit(stem)
             mean = sum(values) / len(values) if values else float("nan")
             interval = how.interval(*bootstrap_interval(values))
-            cells.append({"mean": how.value(mean), "interval": interval, "first": place == 0, "primary": stem == metric})
+            cells.append(
+                {"mean": how.value(mean), "interval": interval, "first": place == 0, "primary": stem == metric}
+            )
     return {"condition": condition, "n": len(rows), "cells": cells}
 
 
 def _pair_rows(
-    frame: pd.DataFrame, metric: str, baselines: Sequence[str], order: Sequence[str], epochs: dict[str, str]
+    frame: pd.DataFrame, metric: str, baselines: Sequence[str], order: Sequence[str], epochs: Iterable[str]
 ) -> list[dict[str, Any]]:
+    """A row per condition and baseline, with a group of cells per epoch."""
     how, rows = unit(metric), []
-    tables = {name: summary(frame, metric + suffix, baselines, order) for suffix, name in epochs.items()}
-    for baseline in baselines:
+    tables = [summary(frame, metric + suffix, baselines, order) for suffix in epochs]
+    for key in (f"minus_{name}" for name in baselines if f"minus_{name}" in tables[0]):
         for place, condition in enumerate(split(frame, order)):
-            for epoch, table in tables.items():
-                row, key = table.iloc[place], f"minus_{baseline}"
-                if key not in table or not row[f"{key}_n"] > 0:
-                    continue
-                rows.append(
-                    {
-                        "condition": condition,
-                        "baseline": baseline,
-                        "epoch": epoch,
-                        "change": _with_interval(how, row[key], row[f"{key}_low"], row[f"{key}_high"]),
-                        "n": int(row[f"{key}_n"]),
-                        "unpaired": row[f"{key}_unpaired"],
-                        "p": _p(row[f"{key}_p"]),
-                        "holm": _p(row[f"{key}_holm"]),
-                        "floor": _p(row[f"{key}_p_floor"]),
-                    }
-                )
+            found = [
+                table.iloc[place].filter(like=key).rename(lambda name, key=key: name[len(key) :]) for table in tables
+            ]
+            if not any(row["_n"] > 0 for row in found):
+                continue
+            cells = [
+                {
+                    "change": _with_interval(how, row[""], row["_low"], row["_high"]),
+                    "n": 0 if pd.isna(row["_n"]) else int(row["_n"]),
+                    "p": _p(row["_p"]),
+                    "holm": _p(row["_holm"]),
+                }
+                for row in found
+            ]
+            left_out, floor = found[0]["_unpaired"], _p(found[0]["_p_floor"])
+            baseline = key.removeprefix("minus_")
+            rows.append(
+                {"condition": condition, "baseline": baseline, "cells": cells, "left_out": left_out, "floor": floor}
+            )
     return rows
 
 
@@ -240,34 +257,39 @@ def _figures(
     order: Sequence[str],
     epochs: dict[str, str],
 ) -> dict[str, list[dict[str, str]]]:
-    """Figures by section, each as a data address with its alternative text."""
+    """Figures by section, each as a data address with its alternative text and caption."""
     from xmkd_lib import plots
 
-    groups, how = split(frame, order), unit(metric)
-    found: dict[str, list[Figure]] = {"paired": [], "gap": [], "curves": []}
-    for baseline in baselines:
+    groups, how, lower = split(frame, order), unit(metric), lower_is_better(metric)
+    found: dict[str, list[tuple[Figure, str]]] = {"paired": [], "gap": [], "curves": []}
+    changed = {
+        (baseline, suffix): differences
+        for baseline in baselines
+        for suffix in epochs
+        if (differences := _differences(groups, metric + suffix, baseline, how.factor))
+    }
+    for baseline in dict.fromkeys(name for name, _ in changed):
         panels = {
-            name: {
-                label: list(values.values())
-                for label, values in _differences(groups, metric + suffix, baseline, how.factor).items()
-            }
+            name: {label: list(values.values()) for label, values in changed.get((baseline, suffix), {}).items()}
             for suffix, name in epochs.items()
         }
-        if any(panels.values()):
-            axis = f"difference in {how.label} ({how.step})" if how.step else f"difference in {how.label}"
-            found["paired"].append(plots.paired(panels, baseline, axis, lower_is_better(metric)))
-    first = next((base for base in baselines if (frame.method == base).any()), None)
-    if first and (cells := _differences(groups, metric, first, how.factor)):
-        table = pd.DataFrame.from_dict({str(label): values for label, values in cells.items()}, orient="index")
-        axis = f"{how.label} − {first}, last epoch"
-        found["paired"].append(plots.seed_map(table.sort_index(axis=1), axis, lower_is_better(metric)))
+        axis = f"difference in {how.label}" + (f" ({how.step})" if how.step else "")
+        caption = f"Minus {baseline}. Small dots: one seed each. Large marker and bar: mean and 95 % interval."
+        found["paired"].append((plots.paired(panels, baseline, axis, lower), caption))
+    if changed:
+        (baseline, suffix), cells = next(iter(changed.items()))
+        table = pd.DataFrame.from_dict(cells, orient="index").sort_index(axis=1)
+        figure = plots.seed_map(table, f"{how.label} − {baseline}" + (f" ({how.step})" if how.step else ""), lower)
+        caption = f"Every seed at the {epochs[suffix]}, minus {baseline}. Orange: worse. Violet: better."
+        found["paired"].append((figure, caption))
     if gaps := _gaps(groups, metric, epochs):
-        found["gap"].append(plots.gap(gaps))
+        found["gap"].append((plots.gap(gaps), GAP))
     found["curves"] = [
-        plots.curves(series, axis, reference="none") for axis, series in _series(curves, metric, order).items()
+        (plots.curves(series, axis, reference="none"), CURVES)
+        for axis, series in _series(curves, metric, order).items()
     ]
     return {
-        name: [{"uri": plots.data_uri(figure), "alt": plots.alt_text(figure)} for figure in figures]
+        name: [{"uri": plots.data_uri(f), "alt": plots.alt_text(f), "caption": text} for f, text in figures]
         for name, figures in found.items()
     }
 

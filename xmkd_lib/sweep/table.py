@@ -45,8 +45,8 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Settings as they ran, or for an unfinished run those its status names."""
-        return self.result.settings if self.result else self.status.get("settings") or self.status
+        """Settings as they ran, or for an unfinished run those its status names. A nested one is `outer.inner`."""
+        return _flat(self.result.settings if self.result else self.status.get("settings") or self.status)
 
 
 class Condition(NamedTuple):
@@ -211,7 +211,7 @@ def lower_is_better(metric: str) -> bool:
     """
     if "accuracy" in metric:
         return False
-    if any(word in metric for word in ("eer", "dcf", "distance", "loss", "seconds")):
+    if any(word in metric for word in ("eer", "error", "dcf", "distance", "loss", "seconds")):
         return True
     raise UserError(f"Metric {metric!r} is neither better high nor better low. Compare an EER, minDCF or accuracy.")
 
@@ -244,6 +244,12 @@ class Unit(NamedTuple):
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
 
+def primary_metric(frame: pd.DataFrame) -> str:
+    """The test metric that a sweep is judged by: accuracy where every run has it (closed set), else the EER."""
+    closed = "test_accuracy" in frame and bool(frame.test_accuracy.notna().all())
+    return "test_accuracy" if closed else "test_eer"
+
+
 def unit(metric: str) -> Unit:
     """How to write a metric.
 
@@ -252,7 +258,7 @@ def unit(metric: str) -> Unit:
     """
     words = metric.removesuffix("_best").replace("min_dcf_", "minDCF p=").replace("_", " ").replace("eer", "EER")
     words = words.replace("val ", "validation ")
-    if "EER" in words or "accuracy" in words:
+    if any(word in words for word in ("EER", "error", "accuracy")):
         return Unit(words, 100, "%", "points", 2)
     return Unit(words, 1, "", "", 3)
 
@@ -260,11 +266,11 @@ def unit(metric: str) -> Unit:
 def print_summary(
     console: "Console",
     frame: pd.DataFrame,
-    metric: str = "test_eer",
+    metric: str | None = None,
     baselines: Sequence[str] = BASELINES,
     order: Sequence[str] = ORDER,
 ) -> None:
-    """Print the metric per condition at both epochs, with paired differences; fits 100 columns."""
+    """Print a test metric per condition at both epochs, with paired differences; fits 100 columns."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -272,12 +278,18 @@ def print_summary(
     if frame.empty:
         console.print("No run has finished yet.")
         return
+    metric = metric or primary_metric(frame)
     how = unit(metric)
     tables = {name: summary(frame, m, baselines, order) for name, m in epochs_of(metric).items() if m in frame}
     if not tables:
         raise unknown_name("metric", metric, frame.columns.drop(["method", "seed"]))
     present = [name for name in baselines if (frame.method == name).any()]
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title=f"{how.axis} with its 95 % interval over seeds, and paired differences")
+    shown = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        title=f"{how.axis} with its 95 % interval over seeds, and paired differences",
+    )
     shown.add_column("condition", overflow="fold")
     shown.add_column("epoch", no_wrap=True)
     shown.add_column("n", justify="right", no_wrap=True)
@@ -346,6 +358,13 @@ def _varying(done: Sequence[Run]) -> list[str]:
 def _cell(run: Run, name: str) -> Any:
     value = run.settings.get(name)
     return _plain(value) if isinstance(value, dict | list) else value
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for name, value in settings.items():
+        flat |= {f"{name}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _plain(value: Any) -> str:

@@ -10,26 +10,27 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from xmkd_lib.data import registry
 from xmkd_lib.data.base import PairedDataset, check_table
 from xmkd_lib.data.people import faces, voices
 from xmkd_lib.data.people.traits import Person, draw_person, readable, stream
-from xmkd_lib.data import registry
 from xmkd_lib.errors import UserError, unknown_name
 
-VERSION = 1  # of the generator: raise it whenever a pixel or a sample changes, so that cached teacher outputs expire
+VERSION = 1  # of the generator: raise it when a pixel or a sample changes, so that cached teacher outputs expire
 
 
 @registry.register("people")
 class People(PairedDataset):
     """Synthetic persons: a drawn face (teacher) and a synthesised voice (student), for speaker verification.
 
-    identities, utterances: of the training split, `heldout_utterances` more of the same identities (0: none).
-    val_identities, test_identities, eval_utterances: people never trained on. shared: correlation in [0, 1] of the traits
-    that face and voice have in common. image_size: pixels. sample_rate: Hz. seconds: length of a voice. snr: range in dB.
-    blur: range of the Gaussian's sd, in 1/48 of the image's width. UserError names a value out of range.
+    identities, utterances: of the training split; heldout_utterances: more of the same people (0: none).
+    val_identities, test_identities, eval_utterances: people never trained on. shared: correlation in [0, 1] of the
+    traits that face and voice have in common. image_size: pixels. sample_rate: Hz. seconds: of a voice. snr: range in
+    dB. blur: range of the Gaussian's sd, in 1/48 of the image's width. UserError names a value out of range.
 
-    `inputs("image", rows)` is (n, 3, image_size, image_size) in steps of 1/255, `inputs("speech", rows)` is (n, seconds · sample_rate)
-    in steps of 1/32767. A row depends on seed, split, identity and session alone: not on counts, order or batch.
+    `inputs("image", rows)` is (n, 3, image_size, image_size) in steps of 1/255, `inputs("speech", rows)` is
+    (n, seconds · sample_rate) in steps of 1/32767. Counts, order and batch change no sample: each has its own stream of
+    random numbers, by seed, split, identity and session.
     """
 
     name = "people"
@@ -79,12 +80,10 @@ class People(PairedDataset):
 
     @property
     def people(self) -> pd.DataFrame:
-        """Every identity's traits in standard deviations: index identity, columns `face_...` and `voice_...`."""
-        rows = {
-            identity: {f"face_{k}": v for k, v in who.face.items()} | {f"voice_{k}": v for k, v in who.voice.items()}
-            for identity, who in self._persons.items()
-        }
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("identity")
+        """Every identity's traits in standard deviations: `people["face"].sex`, `people["voice"].tilt`, by identity."""
+        index = pd.Index(self._persons, name="identity")
+        sides = {side: [getattr(who, side) for who in self._persons.values()] for side in Person._fields}
+        return pd.concat({side: pd.DataFrame(traits, index) for side, traits in sides.items()}, axis=1)
 
     @property
     def fingerprint(self) -> str:
@@ -92,7 +91,7 @@ class People(PairedDataset):
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def inputs(self, modality: str, rows: Sequence[int] | np.ndarray) -> Tensor:
-        """Raw inputs of some rows, drawn when first asked for and then kept in 8 or 16 bits."""
+        """Raw inputs of some rows, drawn when first asked for and then kept in 8 or 16 bits a value."""
         if modality not in self._shapes:
             raise unknown_name("modality of data set 'people'", modality, self._shapes)
         if modality not in self._cache:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xmkd_lib.data.people.traits import ageing, femininity
 
-# Lengths are in half image widths, x to the right, y downwards, the middle of the head at (0, 0). Colours are RGB in [0, 1].
+# Lengths are in half image widths, x to the right, y downwards, (0, 0) the middle of the head. Colours: RGB in [0, 1].
 Colour = np.ndarray
 _SKIN = np.array([(0.36, 0.23, 0.17), (0.62, 0.42, 0.31), (0.87, 0.66, 0.53), (0.98, 0.84, 0.75)])
 _HAIR = np.array([(0.08, 0.06, 0.06), (0.27, 0.17, 0.11), (0.52, 0.36, 0.19), (0.88, 0.73, 0.43)])
@@ -71,8 +71,8 @@ class Look(NamedTuple):
     age: float  # 0 to 1
     width: float
     height: float
-    taper: float
-    square: float
+    taper: float  # towards the chin
+    square: float  # the jaw: 0 round to 1
     neck: float
     shoulders: float
     skin: Colour
@@ -93,7 +93,7 @@ class Look(NamedTuple):
 
 
 def look(traits: dict[str, float]) -> Look:
-    """Traits to a face. Large bodies: wide head, neck and shoulders. Women: narrow jaw, long hair, full lips, thin brows."""
+    """Traits to a face. Large: wide head, neck and shoulders. Women: narrow jaw, long hair, full lips, thin brows."""
     woman, age, size = femininity(traits), ageing(traits), traits["size"]
     man = (1 - woman) / 2
     grey = float(np.clip((age - 0.45) * 2.2, 0, 0.92))
@@ -117,7 +117,7 @@ def look(traits: dict[str, float]) -> Look:
         hair_length=float(np.clip(0.42 + 0.42 * woman + 0.2 * traits["hair_length"], 0, 1)),
         hair_volume=0.05 + 0.02 * woman + 0.018 * traits["hair_volume"],
         hairline=-0.40 + 0.05 * traits["hairline"] - 0.20 * man * max(0.0, age - 0.35),
-        parting=0.12 * traits["parting"],
+        parting=(0.08 - 0.03 * woman) * traits["parting"],
         fringe=1.5 + 1.2 * woman - 0.9 * man * age,
         beard=float(np.clip(man * (0.35 + 0.5 * traits["beard"]), 0, 0.9)),
         eye=(
@@ -174,21 +174,22 @@ class Canvas:
         grid = (np.arange(size) + 0.5) * (2 / size) - 1
         x, y = grid[None, :] - session.shift_x, grid[:, None] + _RAISED - session.shift_y
         cos, sin = math.cos(session.roll) / session.scale, math.sin(session.roll) / session.scale
-        self.x, self.y = cos * x + sin * y, cos * y - sin * x
+        self.x, self.y = (cos * x + sin * y).ravel(), (cos * y - sin * x).ravel()
         self.session, self.size = session, size
         self.pixel = 2 / size / session.scale
         top, bottom = session.backdrop[:, :, None, None]
         self.image = top + (bottom - top) * (np.arange(size)[:, None] / size) + np.zeros((3, size, size))
 
     def crop(self, x: float, y: float, reach_x: float, reach_y: float) -> "Canvas":
-        """The part of this canvas about a small feature: painting it paints this one, at a fraction of the cost."""
+        """The part of the whole canvas about a small feature: painting it paints the whole, at a fraction of the cost."""
         s = self.session
         cos, sin = math.cos(s.roll) * s.scale, math.sin(s.roll) * s.scale
         lean = abs(sin)
         across = self._pixels(cos * x - sin * y + s.shift_x, cos * reach_x + lean * reach_y)
         down = self._pixels(sin * x + cos * y + s.shift_y - _RAISED, cos * reach_y + lean * reach_x)
         part = copy.copy(self)
-        part.x, part.y, part.image = self.x[down, across], self.y[down, across], self.image[:, down, across]
+        part.image = self.image[:, down, across]
+        part.x, part.y = (v.reshape(self.size, -1)[down, across].ravel() for v in (self.x, self.y))
         return part
 
     def _pixels(self, centre: float, reach: float) -> slice:
@@ -197,8 +198,8 @@ class Canvas:
         return slice(max(first, 0), max(last, 0))
 
     def distances(self, *shapes: Ellipse) -> np.ndarray:
-        """Distance to the outlines (shapes, H, W), positive inside, near enough for soft edges. All at once: that is fast."""
-        cx, cy, rx, ry, square, taper, bend, angle, depth = np.array(shapes).T[:, :, None, None]
+        """Distance to the outlines (shapes, pixels), positive inside, near enough for soft edges."""
+        cx, cy, rx, ry, square, taper, bend, angle, depth = np.array(shapes).T[:, :, None]
         x, y = self.x - (cx + depth * self.session.yaw), self.y - cy
         if angle.any():
             cos, sin = np.cos(angle), np.sin(angle)
@@ -217,15 +218,20 @@ class Canvas:
         return (1 - u2 - v2 * flat_v) / (2 * np.sqrt((u * flat_u / rx) ** 2 + (v * flat_v / ry) ** 2) + 1e-9)
 
     def paint(self, distance: np.ndarray, colour: Colour, opacity: float = 1.0, soft: float = 0.0) -> None:
-        """Lay a colour over the inside of a shape (H, W); `soft` widens the edge beyond one pixel."""
+        """Lay a colour over the inside of a shape (pixels,); `soft` widens the edge beyond one pixel."""
         cover = np.minimum(np.maximum(distance * (1 / (self.pixel + soft)) + 0.5, 0), 1) * opacity
-        self.image += cover * (colour[:, None, None] - self.image)
+        self._lay(cover, colour)
 
     def draw(self, *layers: Layer) -> None:
         """Paint layers, the first one undermost."""
         distances = self.distances(*(layer.shape for layer in layers))
-        for distance, layer in zip(distances, layers, strict=True):
-            self.paint(distance, *layer[1:])
+        edges = np.array([[layer.opacity, 1 / (self.pixel + layer.soft)] for layer in layers])
+        covers = np.minimum(np.maximum(distances * edges[:, 1:] + 0.5, 0), 1) * edges[:, :1]
+        for cover, layer in zip(covers, layers, strict=True):
+            self._lay(cover, layer.colour)
+
+    def _lay(self, cover: np.ndarray, colour: Colour) -> None:
+        self.image += cover.reshape(self.image.shape[1:]) * (colour[:, None, None] - self.image)
 
 
 def _along(palette: np.ndarray, position: float) -> Colour:
@@ -256,12 +262,19 @@ def _head(canvas: Canvas, who: Look, session: FaceSession) -> None:
     for side in (-1, 1):
         ear = Ellipse(side * who.width, 0.02, 0.065, 0.12, depth=-0.04)
         canvas.crop(ear.x, ear.y, 0.15, 0.2).draw(Layer(ear, who.skin * 0.85))
-    (outline,) = canvas.distances(Ellipse(0, 0, who.width, who.height, who.square, who.taper))
+    outline = _outline(canvas, who)
     canvas.paint(outline, who.skin * 0.83)
     canvas.paint(outline - 0.06, who.skin, soft=0.16)
     flush = who.skin * np.array([1.0, 0.72, 0.70])
     cheeks = (Ellipse(side * who.width * 0.58, 0.17, 0.13, 0.10, depth=0.05) for side in (-1, 1))
     canvas.crop(0, 0.17, 0.58, 0.22).draw(*(Layer(cheek, flush, who.blush, soft=0.1) for cheek in cheeks))
+
+
+def _outline(canvas: Canvas, who: Look) -> np.ndarray:
+    """Distance to the head's outline: a round skull, and a jaw as square as the person's."""
+    shape = Ellipse(0, 0, who.width, who.height, taper=who.taper)
+    skull, jaw = canvas.distances(shape, shape._replace(square=who.square))
+    return np.maximum(skull, np.minimum(jaw, canvas.y))
 
 
 def _age_marks(canvas: Canvas, who: Look, session: FaceSession) -> None:
@@ -274,14 +287,15 @@ def _age_marks(canvas: Canvas, who: Look, session: FaceSession) -> None:
     for side in (-1, 1):
         fold = Ellipse(side * 0.19, 0.23, 0.012, 0.13, angle=-side * 0.45, depth=0.06)
         bag = Ellipse(side * who.eye[0], who.eye[1] + 0.10, 0.10, 0.014, bend=0.025, depth=0.06)
-        canvas.crop(side * 0.19, 0.17, 0.25, 0.28).draw(*(Layer(mark, crease, strength, soft=0.02) for mark in (fold, bag)))
+        marks = (Layer(mark, crease, strength, soft=0.02) for mark in (fold, bag))
+        canvas.crop(side * 0.19, 0.17, 0.25, 0.28).draw(*marks)
 
 
 def _beard(canvas: Canvas, who: Look, session: FaceSession) -> None:
     if who.beard < 0.03:
         return
     canvas = canvas.crop(0, 0.45, 0.8, 0.5)
-    (outline,) = canvas.distances(Ellipse(0, 0, who.width, who.height + 0.02, who.square, who.taper))
+    outline = _outline(canvas, who) + 0.02
     x = canvas.x - 0.06 * session.yaw
     below = canvas.y - (who.mouth[0] - 0.10 - 1.3 * (x * x - 0.03))
     canvas.paint(np.minimum(outline, below), who.hair * 0.9, who.beard, soft=0.04)
@@ -314,7 +328,7 @@ def _nose(canvas: Canvas, who: Look, session: FaceSession) -> None:
     canvas.crop(0, tip - 0.1, 0.28, 0.25).draw(
         Layer(bridge, who.skin * 0.75, 0.55, soft=0.05),
         Layer(Ellipse(0, tip, width, 0.055, depth=0.12), who.skin * 0.80, 0.75, soft=0.03),
-        Layer(Ellipse(0, tip - 0.015, width * 0.6, 0.04, depth=0.12), np.minimum(who.skin * 1.06, 1), soft=0.04),
+        Layer(Ellipse(0, tip - 0.015, width * 0.6, 0.04, depth=0.12), who.skin * 1.05, soft=0.04),
         *(Layer(nostril, who.skin * 0.4, 0.8) for nostril in nostrils),
     )
 

@@ -8,8 +8,8 @@ import numpy as np
 SHARED = ("sex", "age", "size")
 FACE_ONLY = (
     *("skin", "undertone", "hair_dark", "hair_red", "hair_length", "hair_volume", "hairline", "parting", "beard"),
-    *("face_length", "jaw", "chin", "eye_distance", "eye_size", "eye_height", "eye_tilt", "eye_colour", "brow", "brow_arch"),
-    *("nose_length", "nose_width", "mouth_width", "lips", "mouth_height", "cheeks"),
+    *("face_length", "jaw", "chin", "cheeks", "eye_distance", "eye_size", "eye_height", "eye_tilt", "eye_colour"),
+    *("brow", "brow_arch", "nose_length", "nose_width", "mouth_width", "mouth_height", "lips"),
 )
 VOICE_ONLY = ("pitch", "tract", "tilt", "breath", "intonation", "rate", "nasal", "front", "open", "third")
 
@@ -33,7 +33,7 @@ def stream(kind: str, seed: int, split: str, identity: int, session: int = 0) ->
 
 
 def draw_person(seed: int, split: str, identity: int, shared: float) -> Person:
-    """The person number `identity` of a split. `shared` in [0, 1] is the correlation of the face's with the voice's shared traits."""
+    """Person number `identity` of a split. `shared` in [0, 1]: correlation of face and voice in the shared traits."""
     rng = stream("person", seed, split, identity)
     common, private_face, private_voice = rng.standard_normal((3, len(SHARED)))
     mix = math.sqrt(shared) * common

@@ -8,11 +8,11 @@ import numpy as np
 from xmkd_lib.data.people.traits import ageing, femininity
 
 # Mean formants F1-F3 in Hz of ten American English vowels, 33 men: Peterson and Barney, JASA 24 (1952), table II.
-VOWELS = np.array(
-    [(270, 2290, 3010), (390, 1990, 2550), (530, 1840, 2480), (660, 1720, 2410), (730, 1090, 2440)]
-    + [(570, 840, 2410), (440, 1020, 2240), (300, 870, 2240), (640, 1190, 2390), (490, 1350, 1690)],
-    dtype=float,
-)
+VOWELS = np.array([
+    (270.0, 2290.0, 3010.0), (390.0, 1990.0, 2550.0), (530.0, 1840.0, 2480.0), (660.0, 1720.0, 2410.0),
+    (730.0, 1090.0, 2440.0), (570.0, 840.0, 2410.0), (440.0, 1020.0, 2240.0), (300.0, 870.0, 2240.0),
+    (640.0, 1190.0, 2390.0), (490.0, 1350.0, 1690.0),
+])  # fmt: skip
 _UPPER = ((3500.0, 200.0), (4500.0, 260.0))  # F4 and F5 hardly move with the vowel: frequency and bandwidth in Hz
 _BANDWIDTHS = (70.0, 100.0, 150.0)  # of F1 to F3, Hz
 _TRACT_CM = 17.0  # the vocal tract that the table of vowels belongs to
@@ -84,12 +84,12 @@ def speaker(traits: dict[str, float]) -> Speaker:
 def render(
     who: Speaker, session: VoiceSession, rng: np.random.Generator, rate: int, samples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Speech and the background noise to add to it, apart, each (samples,) float64; their sum's peak is the session's level."""
+    """Speech and the noise to add to it, apart, each (samples,) float64; the sum has the session's peak level."""
     hop = round(_WINDOW_S * rate / 2)
     seconds = np.arange(-(-samples // hop) + 1) * hop / rate  # the middle of each window
     formants, loudness = _articulate(who, session, rng, seconds)
     length = (len(seconds) + 1) * hop
-    breath = np.diff(rng.standard_normal(length + 1))  # rising by 6 dB an octave, as the glottis's slope will take it down
+    breath = np.diff(rng.standard_normal(length + 1))  # rises by 6 dB an octave: the glottis's slope takes it down
     source = _pulses(who, session, rng, seconds, rate, length) + who.breath * breath
     speech = _filter(source, formants, loudness, who, session, rate, hop)[hop : hop + samples]
     noise = _coloured_noise(rng, samples, session.noise_colour)
@@ -112,7 +112,8 @@ def _articulate(
     within = position - syllable
     centre = VOWELS.mean(0)
     accent = (VOWELS - centre) * (who.open, who.front, 1) + centre * (1, 1, who.third)
-    spoken = accent[rng.integers(len(VOWELS), size=syllable[-1] + 2)] * (1 + 0.03 * rng.standard_normal((syllable[-1] + 2, 3)))
+    count = syllable[-1] + 2
+    spoken = accent[rng.integers(len(VOWELS), size=count)] * (1 + 0.03 * rng.standard_normal((count, 3)))
     glide = np.clip(within / 0.4 - 1.5, 0, 1)[:, None]  # the last 40 % of a syllable lead to the next
     formants = spoken[syllable] * (1 - glide) + spoken[syllable + 1] * glide
     loudness = 0.35 + 0.65 * np.sin(math.pi * within) ** 2
@@ -141,9 +142,15 @@ def _pulses(
 
 
 def _filter(
-    source: np.ndarray, formants: np.ndarray, loudness: np.ndarray, who: Speaker, session: VoiceSession, rate: int, hop: int
+    source: np.ndarray,
+    formants: np.ndarray,
+    loudness: np.ndarray,
+    who: Speaker,
+    session: VoiceSession,
+    rate: int,
+    hop: int,
 ) -> np.ndarray:
-    """The source (T,) through glottis, vocal tract, nose and microphone, window by window (half overlapping)."""
+    """The source (T,) through glottis, vocal tract, nose and microphone, by half overlapping windows."""
     blocks = source.reshape(-1, hop)
     window = 0.5 - 0.5 * np.cos(math.pi * np.arange(2 * hop) / hop)
     spectrum = np.fft.rfft(np.concatenate([blocks[:-1], blocks[1:]], axis=1) * window, 3 * hop)

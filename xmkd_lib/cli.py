@@ -1,0 +1,183 @@
+"""The `xmkd` command: thin calls into the library."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from xmkd_lib.errors import UserError
+
+app = typer.Typer(
+    help="Cross-modal knowledge distillation: a study kit.\n\nStart with: xmkd sweep run notebooks/sweeps/quick.yaml",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+sweeps = typer.Typer(
+    help="Run and report sweeps: methods x seeds, each run an executed notebook.", no_args_is_help=True
+)
+datasets = typer.Typer(help="What data sets there are, and where real data is looked for.", no_args_is_help=True)
+app.add_typer(sweeps, name="sweep")
+app.add_typer(datasets, name="data")
+console = Console()
+
+
+def main() -> None:
+    """Entry point: a user's mistake ends with its text and exit code 2, Ctrl-C with 130."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped.")
+        sys.exit(130)
+
+
+@app.command(epilog="Example: xmkd doctor")
+def doctor() -> None:
+    """Say what is installed, which device is used, and what is wrong, with the remedy."""
+    from xmkd_lib.doctor import examine
+
+    findings = examine()
+    table = Table("", "what", "found", box=None)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.ok else "[red]wrong[/]" if finding.required else "[yellow]note[/]"
+        table.add_row(mark, escape(finding.what), escape(finding.found))
+    console.print(table)
+    for finding in findings:
+        if finding.remedy:
+            console.print(f"• {escape(finding.what)}: {escape(finding.remedy)}")
+    if any(finding.required and not finding.ok for finding in findings):
+        raise typer.Exit(1)
+    console.print("All that the kit needs is there.")
+
+
+@app.command(epilog="Example: xmkd run --dataset people --method soft_feature --seed 1 --set epochs=30 --out runs/one")
+def run(
+    dataset: Annotated[str, typer.Option(help="people, digits (see: xmkd data list)")] = "people",
+    method: Annotated[str, typer.Option(help="none, hard_feature, soft_feature, ..., or a loss's name")] = "soft",
+    seed: Annotated[int, typer.Option(help="data, initial weights, batch order")] = 0,
+    preset: Annotated[str, typer.Option(help="smoke, demo or full")] = "demo",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="any other setting, value as JSON; repeatable"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for result.json and the student's weights")] = None,
+) -> None:
+    """Train one student by one method and print its metrics at the last and the validation-chosen epoch."""
+    from xmkd_lib import Experiment
+    from xmkd_lib import run as run_experiment
+
+    experiment = Experiment.preset(preset, dataset=dataset, method=method, seed=seed, **_assignments(settings or []))
+    if out is not None:
+        _check_writable(out)
+    console.print(" + ".join(["cross-entropy", *map(str, experiment.terms())]), highlight=False)
+    with console.status("data, teacher, reference ..."):
+        result = run_experiment(experiment, out, on_epoch=_print_epoch(experiment.epochs))
+    table = Table("metric", "last epoch", f"epoch {int(result.metrics['best_epoch'])}, chosen on validation", box=None)
+    for name, value in result.metrics.items():
+        if f"{name}_best" in result.metrics:
+            table.add_row(name, f"{value:.4f}", f"{result.metrics[f'{name}_best']:.4f}")
+        elif name.startswith(("margin", "teacher_test")):
+            table.add_row(name, f"{value:.4f}", "")
+    console.print(table)
+    if dataset == "people":
+        console.print("These people are synthetic: generated faces and voices.")
+    if out is not None:
+        console.print(f"Written: {out / 'result.json'} and {out / 'checkpoint'}", highlight=False)
+
+
+@sweeps.command("run", epilog="Example: xmkd sweep run notebooks/sweeps/quick.yaml --workers 2")
+def sweep_run(
+    spec: Annotated[Path, typer.Argument(help="a YAML specification, see notebooks/sweeps/")],
+    workers: Annotated[int | None, typer.Option(min=1, help="runs at a time, one thread each")] = None,
+    preset: Annotated[str | None, typer.Option(help="smoke, demo or full, instead of the specification's")] = None,
+    out: Annotated[Path | None, typer.Option(help="the sweep's folder; runs/<name> if not given")] = None,
+) -> None:
+    """Run what is missing of a sweep, then print its table and write report.html and results.csv.
+
+    Ctrl-C keeps finished runs; the same command goes on where it stopped.
+    """
+    from xmkd_lib.sweep import Sweep
+    from xmkd_lib.sweep.live import run_sweep
+
+    sweep = Sweep.read(spec)
+    if preset is not None:
+        sweep = sweep.model_copy(update={"preset": preset})
+    folder = out or Path("runs") / sweep.name
+    _check_writable(folder)
+    if not run_sweep(sweep, folder, console, workers):
+        raise typer.Exit(1)
+
+
+@sweeps.command("report", epilog="Example: xmkd sweep report runs/quick")
+def sweep_report(folder: Annotated[Path, typer.Argument(help="a sweep's folder")]) -> None:
+    """Write report.html and results.csv from the runs that are finished, and print the table; also in mid-sweep."""
+    from xmkd_lib.sweep.live import report_sweep
+
+    report_sweep(folder, console)
+
+
+@datasets.command("list", epilog="Example: XMKD_DATA=~/data xmkd data list")
+def data_list() -> None:
+    """List the data sets and whether the real data they read is there."""
+    from xmkd_lib import data
+    from xmkd_lib.data import sources
+
+    for name in data.names():
+        console.print(
+            f"[bold]{name}[/]  {escape((data.registry[name].__doc__ or '').splitlines()[0])}", highlight=False
+        )
+    console.print(f"Real data is looked for in: {', '.join(map(str, sources.folders()))}", highlight=False)
+    for name in sources.SOURCES:
+        try:
+            console.print(f"  {name}: {sources.find(name)}", highlight=False)
+        except UserError as error:
+            console.print(f"  {name}: {escape(str(error))}", highlight=False)
+
+
+def _assignments(pairs: list[str]) -> dict[str, Any]:
+    """NAME=VALUE texts as settings; a value that is no JSON is taken as text."""
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set {pair!r}: write NAME=VALUE, for example --set epochs=30.")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
+
+
+def _print_epoch(epochs: int) -> Any:
+    def show(row: dict[str, float]) -> None:
+        console.print(
+            f"epoch {row['epoch']:>3.0f}/{epochs}  cross-entropy {row['train_ce']:.3f}  train EER {row['train_eer']:.3f}  "
+            f"val EER {row['val_eer']:.3f}  distance to teacher: train {row['train_distance']:.2f}, "
+            f"val {row['val_distance']:.2f}",
+            highlight=False,
+        )
+
+    return show
+
+
+def _check_writable(folder: Path) -> None:
+    """Fail before any work is done, not after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}). Choose another folder with --out.") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder}: is not writable. Choose another folder with --out.")
+
+
+if __name__ == "__main__":
+    main()
