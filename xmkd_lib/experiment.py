@@ -33,6 +33,8 @@ def run(experiment: Experiment, out: str | Path | None = None, on_epoch: OnEpoch
     metrics |= study.assess(network)
     network.load_state_dict(fitted.best)
     metrics |= {f"{name}_best": value for name, value in study.assess(network).items()}
+    if not terms:
+        study.offer_reference(network)
     metrics |= {"best_epoch": fitted.best_epoch, "parameters": count_parameters(network)}
     metrics |= {f"margin_{term.loss}": term.margin for term in terms if term.margin is not None}
     result = Result(

@@ -92,6 +92,10 @@ class Study:
         self.timings["reference_seconds"] = time.perf_counter() - started
         return load_file(folder / "reference.safetensors")
 
+    def offer_reference(self, network: Network) -> None:
+        """Let the other methods of this seed use a student that was trained without distillation as their reference."""
+        artefact("references", self._recipe(STUDENT_SETTINGS), lambda folder: self._save_reference(network, folder))
+
     def student(self) -> Network:
         """A new student, with the same initial weights for every method of one seed."""
         chosen = self.experiment
@@ -139,7 +143,7 @@ class Study:
         """Train a new student with these terms: the student at the last epoch, and both epochs' weights with the curves."""
         network = self.student()
         teacher = self.teacher["train"] if terms else None
-        weights = self.quality_weights() if self.experiment.method in methods.WITH_QUALITY else (None, None)
+        weights = self.quality_weights() if terms and self.experiment.method in methods.WITH_QUALITY else (None, None)
         training = TrainingSet(self.features["train"], self._train_labels(), teacher, *weights)
         objective = Objective(terms, self.bank.head if terms else None)
         fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch)
@@ -226,6 +230,9 @@ class Study:
     def _build_reference(self, folder: Path) -> None:
         network, fitted = self.train([])
         network.load_state_dict(fitted.best)
+        self._save_reference(network, folder)
+
+    def _save_reference(self, network: Network, folder: Path) -> None:
         embeddings = {split: found.embedding.cpu().contiguous() for split, found in self.outputs(network).items()}
         save_file(embeddings, folder / "reference.safetensors")
 

@@ -1,5 +1,7 @@
 """The stored corruption levels are what was done: noise at its SNR, blur and peak as stated."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,8 @@ def test_noise_is_added_at_the_stated_snr_and_level(snr):
     for number in range(4):
         session, speech, noise = _voice(snr, number)
         measured = 10 * np.log10((speech**2).mean() / (noise**2).mean())
-        assert session.snr_db == snr and measured == pytest.approx(snr, abs=1e-9)
+        assert session.snr_db == snr
+        assert measured == pytest.approx(snr, abs=1e-9)
         assert 20 * np.log10(np.abs(speech + noise).max()) == pytest.approx(session.level_db, abs=1e-9)
 
 
@@ -47,7 +50,8 @@ def test_noise_colour_runs_from_white_to_pink():
         power = np.abs(np.fft.rfft(noise)) ** 2
         octaves = [power[len(power) // 2**k : len(power) // 2 ** (k - 1)].mean() for k in range(1, 6)]
         slopes.append(np.polyfit(np.arange(5), 10 * np.log10(octaves), 1)[0])
-    assert slopes[0] == pytest.approx(0, abs=0.5) and slopes[1] == pytest.approx(3, abs=0.7)  # dB per octave down
+    assert slopes[0] == pytest.approx(0, abs=0.5)
+    assert slopes[1] == pytest.approx(3, abs=0.7)
 
 
 def test_a_voice_is_harmonic_with_formants_where_the_vowels_are():
@@ -77,7 +81,7 @@ def _face(**changes):
 
 def test_more_blur_less_sharpness():
     sharpness = [np.diff(_face(blur=blur, noise=0.0), axis=2).var() for blur in (0.0, 0.3, 0.6, 1.0, 1.5, 2.5)]
-    assert all(a > b for a, b in zip(sharpness, sharpness[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(sharpness))
 
 
 def test_blur_has_the_stated_width_and_keeps_brightness():
@@ -89,7 +93,8 @@ def test_blur_has_the_stated_width_and_keeps_brightness():
     assert np.sqrt((spread[0].sum(0) * offset**2).sum()) == pytest.approx(1.7, rel=0.03)
     assert np.allclose(spread, spread.swapaxes(1, 2))
     flat = np.full((3, 16, 16), 0.4)
-    assert np.allclose(faces._blur(flat, 3.0), flat) and faces._blur(flat, 0.0) is flat
+    assert np.allclose(faces._blur(flat, 3.0), flat)
+    assert faces._blur(flat, 0.0) is flat
 
 
 def test_light_and_sensor_noise_do_as_they_say():
@@ -117,4 +122,5 @@ def test_extreme_traits_still_draw(trait):
         faces.render(faces.look({**who.face, trait: z}), session, stream("face", 0, "val", 0, 0), 48)
         for z in (-2.5, 2.5)
     ]
-    assert images[0].shape == (3, 48, 48) and not np.array_equal(*images)
+    assert images[0].shape == (3, 48, 48)
+    assert not np.array_equal(*images)

@@ -16,7 +16,8 @@ def test_shared_is_the_correlation_of_face_and_voice(shared):
     for trait in SHARED:
         face, voice = np.array([(who.face[trait], who.voice[trait]) for who in drawn]).T
         assert np.corrcoef(face, voice)[0, 1] == pytest.approx(shared, abs=0.05)
-        assert abs(face.mean()) < 0.05 and voice.std() == pytest.approx(1, abs=0.04)
+        assert abs(face.mean()) < 0.05
+        assert voice.std() == pytest.approx(1, abs=0.04)
 
 
 def test_private_traits_are_independent():
@@ -36,7 +37,8 @@ def test_readable_traits_follow_the_shared_ones():
     people = data.create("people", identities=200, utterances=1, shared=1.0, heldout_utterances=0)
     table = people.table[people.table.split == "train"].set_index("identity")
     traits = people.people.loc[table.index]
-    assert (table.face_sex == table.voice_sex).all() and (table.face_age_years == table.voice_age_years).all()
+    assert (table.face_sex == table.voice_sex).all()
+    assert (table.face_age_years == table.voice_age_years).all()
     assert (table.face_sex == "female").mean() == pytest.approx(0.5, abs=0.1)
     assert table.voice_age_years.corr(traits["voice"].age, method="spearman") > 0.999
     assert ((table.face_sex == "female") == (traits["face"].sex > 0)).all()
@@ -55,16 +57,22 @@ def _pair(trait: str):
 def test_a_large_body_has_a_wide_face_and_a_long_vocal_tract():
     (small_face, small_voice), (large_face, large_voice) = _pair("size")
     small, large = faces.look(small_face), faces.look(large_face)
-    assert large.width > 1.1 * small.width and large.neck > small.neck and large.shoulders > small.shoulders
+    assert large.width > 1.1 * small.width
+    assert large.neck > small.neck
+    assert large.shoulders > small.shoulders
     small, large = voices.speaker(small_voice), voices.speaker(large_voice)
-    assert large.tract_cm > small.tract_cm and large.f0_hz < small.f0_hz
+    assert large.tract_cm > small.tract_cm
+    assert large.f0_hz < small.f0_hz
 
 
 def test_an_old_voice_is_rough_breathy_and_slow_and_the_face_is_lined():
     (young_face, young_voice), (old_face, old_voice) = _pair("age")
     young, old = voices.speaker(young_voice), voices.speaker(old_voice)
-    assert old.jitter > young.jitter and old.shimmer > young.shimmer and old.breath > young.breath
-    assert old.rate < young.rate and old.f0_hz < young.f0_hz
+    assert old.jitter > young.jitter
+    assert old.shimmer > young.shimmer
+    assert old.breath > young.breath
+    assert old.rate < young.rate
+    assert old.f0_hz < young.f0_hz
     young, old = faces.look(young_face), faces.look(old_face)
     assert np.ptp(old.hair) < np.ptp(young.hair)  # grey
 
@@ -72,7 +80,9 @@ def test_an_old_voice_is_rough_breathy_and_slow_and_the_face_is_lined():
 def test_a_woman_has_longer_hair_a_softer_jaw_and_a_higher_voice():
     (man_face, man_voice), (woman_face, woman_voice) = _pair("sex")
     man, woman = faces.look(man_face), faces.look(woman_face)
-    assert woman.hair_length > man.hair_length and woman.square < man.square and woman.beard < man.beard
+    assert woman.hair_length > man.hair_length
+    assert woman.square < man.square
+    assert woman.beard < man.beard
     assert voices.speaker(woman_voice).f0_hz > 1.5 * voices.speaker(man_voice).f0_hz
 
 
@@ -101,7 +111,7 @@ def test_voices_of_a_person_are_alike_and_people_differ(crowd):
 
 def test_faces_of_a_person_are_alike_and_people_differ(crowd):
     images = crowd.inputs("image", crowd.rows("train")).numpy()
-    red, green, blue = images[:, :, 24:30, 20:28].mean((2, 3)).T  # between eyes and mouth
+    red, _, blue = images[:, :, 24:30, 20:28].mean((2, 3)).T  # between eyes and mouth
     assert 0.5 < _identity_share(np.log(red / blue), 5) < 0.98
     assert _identity_share(images[:, :, :3, :3].mean((1, 2, 3)), 5) < 0.3  # the background tells nothing
 
@@ -115,7 +125,8 @@ def test_what_is_heard_can_be_seen_only_as_far_as_it_is_shared():
         beside_the_neck = np.abs(images[:, :, 36:42, 8:13].mean((1, 2, 3)) - images[:, :, 36:42, :2].mean((1, 2, 3)))
         f0 = [_pitch(wave, 8000) for wave in people.inputs("speech", rows).numpy()]
         correlation[shared] = spearmanr(beside_the_neck, f0).statistic  # long hair, high voice
-    assert abs(correlation[0.0]) < 0.15 and correlation[1.0] > 0.3
+    assert abs(correlation[0.0]) < 0.15
+    assert correlation[1.0] > 0.3
 
 
 def _pitch(wave: np.ndarray, rate: int) -> float:

@@ -18,9 +18,7 @@ def test_bootstrap_against_scipy():
     from scipy.stats import bootstrap
 
     values = np.random.default_rng(3).exponential(size=12)
-    reference = bootstrap(
-        (values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(9)
-    )
+    reference = bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(9))
     np.testing.assert_allclose(bootstrap_interval(values), reference.confidence_interval, atol=0.02)
     wide, narrow = bootstrap_interval(values, level=0.99), bootstrap_interval(values, level=0.5)
     assert wide[0] < narrow[0] < values.mean() < narrow[1] < wide[1]

@@ -72,9 +72,7 @@ def test_scores_do_not_depend_on_the_scale_of_an_embedding():
     rng = np.random.default_rng(1)
     embeddings = rng.normal(size=(20, 5))
     scaled = embeddings * rng.uniform(0.01, 100, (20, 1))
-    np.testing.assert_allclose(
-        trial_scores(embeddings, range(20))[0], trial_scores(scaled, range(20))[0], atol=1e-6
-    )
+    np.testing.assert_allclose(trial_scores(embeddings, range(20))[0], trial_scores(scaled, range(20))[0], atol=1e-6)
 
 
 @given(TRIALS)
@@ -118,9 +116,7 @@ def test_eer_and_min_dcf_against_sklearn():
     assert min_dcf(scores, targets, p_target=0.05) == pytest.approx(cost, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("scores", "expected"), [([2, 2, 1, 1], 0.0), ([1, 1, 2, 2], 1.0), ([3, 3, 3, 3], 0.5)]
-)
+@pytest.mark.parametrize(("scores", "expected"), [([2, 2, 1, 1], 0.0), ([1, 1, 2, 2], 1.0), ([3, 3, 3, 3], 0.5)])
 def test_eer_at_its_ends(scores, expected):
     assert eer(scores, [True, True, False, False]) == expected
 

@@ -85,6 +85,12 @@ def test_curves_draw_the_mean_and_the_reference_behind():
     assert (band[:, 1].min(), band[:, 1].max()) == (0, 3)
 
 
+def test_each_curve_may_have_a_reference_of_its_own():
+    series = {name: {"validation": table([k, k])} for k, name in enumerate(("none · a=1", "none · a=2", "soft · a=2"))}
+    figure = draws(plots.curves(series, "EER", {"soft · a=2": "none · a=2", "none · a=1": "None"}))
+    assert [[line.get_ydata()[0] for line in ax.lines] for ax in figure.axes] == [[0], [1], [1, 2]]
+
+
 def test_curves_with_holes_one_seed_and_without_reference():
     holes = table([4, np.nan, 3], [2, np.nan, np.nan])
     figure = draws(

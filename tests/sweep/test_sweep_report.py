@@ -178,8 +178,9 @@ def test_varying_settings_make_rows_of_their_own(tmp_path):
     for shared in (0.5, 0.9):
         write_sweep(tmp_path, 2, ("none", "soft"), dataset_params={"shared": shared})
     page = read(write_report(tmp_path))
-    assert "soft · dataset_params.shared=0.5" in page.text
-    assert "soft · dataset_params.shared=0.9" in page.text
+    assert "soft · shared=0.5" in page.text
+    assert "soft · shared=0.9" in page.text
+    assert "“soft constraints at both levels beat no distillation” in 2 conditions (" in page.text
 
 
 def test_another_metric_and_a_wrong_one(tmp_path):

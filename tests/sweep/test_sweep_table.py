@@ -57,7 +57,7 @@ def test_varying_settings_become_columns_and_nested_ones_are_flattened(tmp_path)
     assert frame["dataset_params.shared"].tolist() == [0.5, 0.9]
     assert set(frame.feature_margin) == {"auto", 1.3}
     conditions = list(split(frame))
-    assert str(conditions[0]) == "none · dataset_params.shared=0.5 · feature_margin=auto"
+    assert str(conditions[0]) == "none · shared=0.5 · feature_margin=auto"
 
 
 def test_an_absent_metric_is_nan_and_leaves_its_seed_out(tmp_path):

@@ -21,7 +21,5 @@ def accuracy(logits: ArrayLike, labels: ArrayLike) -> float:
             f"accuracy: logits {logits.shape} and labels {labels.shape} do not fit; need (N, C), (N,), N > 0."
         )
     if not np.isfinite(logits).all():
-        raise UserError(
-            "accuracy: some logits are not finite. The training diverged: lower the learning rate."
-        )
+        raise UserError("accuracy: some logits are not finite. The training diverged: lower the learning rate.")
     return float((logits.argmax(1) == labels).mean())

@@ -118,7 +118,5 @@ def _by_seed(values: Mapping[Any, float] | Sequence[float]) -> dict[Any, float]:
 def _finite(values: ArrayLike) -> np.ndarray:
     values = np.asarray(values, dtype=np.float64).ravel()
     if not np.isfinite(values).all():
-        raise UserError(
-            f"Statistics: {np.count_nonzero(~np.isfinite(values))} of {values.size} values not finite."
-        )
+        raise UserError(f"Statistics: {np.count_nonzero(~np.isfinite(values))} of {values.size} values not finite.")
     return values

@@ -27,9 +27,7 @@ def trial_scores(
         vectors -= np.asarray(centre, dtype=np.float64)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(norms).all():
-        raise UserError(
-            "Trials: some embeddings are not finite. The training diverged: lower the learning rate."
-        )
+        raise UserError("Trials: some embeddings are not finite. The training diverged: lower the learning rate.")
     vectors /= np.where(norms > 0, norms, 1)
     pairs = ~np.tri(len(vectors), dtype=bool)
     scores = (vectors @ vectors.T)[pairs].astype(np.float32)
@@ -55,9 +53,7 @@ def eer(scores: ArrayLike, targets: ArrayLike) -> float:
     return float(miss[right - 1] + share * (miss[right] - miss[right - 1]))
 
 
-def min_dcf(
-    scores: ArrayLike, targets: ArrayLike, p_target: float = 0.01, c_miss: float = 1, c_fa: float = 1
-) -> float:
+def min_dcf(scores: ArrayLike, targets: ArrayLike, p_target: float = 0.01, c_miss: float = 1, c_fa: float = 1) -> float:
     """Smallest detection cost over all thresholds, divided by that of the better blind decision: in [0, 1].
 
     min_t (c_miss p miss(t) + c_fa (1-p) fa(t)) / min(c_miss p, c_fa (1-p)), as in the NIST evaluations.
@@ -67,9 +63,7 @@ def min_dcf(
     0.5
     """
     if not (0 < p_target < 1 and c_miss > 0 and c_fa > 0):
-        raise UserError(
-            f"minDCF: p_target={p_target}, c_miss={c_miss}, c_fa={c_fa}; need 0 < p < 1, costs > 0."
-        )
+        raise UserError(f"minDCF: p_target={p_target}, c_miss={c_miss}, c_fa={c_fa}; need 0 < p < 1, costs > 0.")
     miss, false_alarm = _error_rates(scores, targets)
     cost_miss, cost_fa = c_miss * p_target, c_fa * (1 - p_target)
     return float((cost_miss * miss + cost_fa * false_alarm).min() / min(cost_miss, cost_fa))
@@ -83,9 +77,7 @@ def _error_rates(scores: ArrayLike, targets: ArrayLike) -> tuple[np.ndarray, np.
     total = np.count_nonzero(targets)
     if not 0 < total < scores.size:
         kind = "target" if total == 0 else "non-target"
-        raise UserError(
-            f"Trials: none of the {scores.size} is a {kind} trial. Use two identities, two samples each."
-        )
+        raise UserError(f"Trials: none of the {scores.size} is a {kind} trial. Use two identities, two samples each.")
     if not np.isfinite(scores).all():
         raise UserError("Trials: some scores are not finite. Check the embeddings.")
     order = np.argsort(scores)

@@ -3,7 +3,22 @@
 from xmkd_lib.plots.curves import curves
 from xmkd_lib.plots.gap import gap
 from xmkd_lib.plots.paired import paired
+from xmkd_lib.plots.people import contact_sheet
 from xmkd_lib.plots.seeds import seed_map
-from xmkd_lib.plots.theme import alt_text, data_uri, styles, svg, themed
+from xmkd_lib.plots.theme import alt_text, data_uri, save, styles, svg, themed
+from xmkd_lib.plots.training import training
 
-__all__ = ["alt_text", "curves", "data_uri", "gap", "paired", "seed_map", "styles", "svg", "themed"]
+__all__ = [
+    "alt_text",
+    "contact_sheet",
+    "curves",
+    "data_uri",
+    "gap",
+    "paired",
+    "save",
+    "seed_map",
+    "styles",
+    "svg",
+    "themed",
+    "training",
+]

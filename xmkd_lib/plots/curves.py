@@ -10,31 +10,33 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from xmkd_lib.evaluation import bootstrap_interval
-from xmkd_lib.plots.theme import INK, Style, canvas, describe, styles, themed
+from xmkd_lib.plots.theme import INK, WIDTH, Style, canvas, describe, styles, themed
 
 Lines = Mapping[str, pd.DataFrame]
 GREY = "#9a9a9a"
 
 
 @themed
-def curves(series: Mapping[str, Lines], axis: str, reference: str | None = "none") -> Figure:
+def curves(series: Mapping[str, Lines], axis: str, reference: str | Mapping[str, str] = "none") -> Figure:
     """Mean over seeds and its 95 % bootstrap band against the epoch.
 
     series: method -> line (such as "validation") -> table with a row per epoch (the index) and a column per
-    seed; nan where a seed has no value. The first line is drawn solid, a second dashed. `reference` is drawn in
-    grey in the other methods' panels.
+    seed; nan where a seed has no value. The first line is drawn solid, a second dashed. reference: the method that is
+    drawn in grey behind the others, or method -> its reference where that differs; unknown ones are left out.
     """
     names = list(dict.fromkeys(name for lines in series.values() for name in lines))
     columns = min(3 if len(series) in (5, 6, 9) else 4, max(len(series), 1))
     rows = -(-len(series) // columns)
-    figure, axes = canvas(rows, columns, 9.6, 0.7 + 1.95 * rows, sharex=True, sharey=True)
+    figure, axes = canvas(rows, columns, WIDTH, 0.7 + 1.95 * rows, sharex=True, sharey=True)
     for ax in axes[len(series) :]:
         ax.set_visible(False)
     look = styles(series)
+    behind = dict.fromkeys(series, reference) if isinstance(reference, str) else reference
+    behind = {label: series[base] for label, base in behind.items() if base in series and base != label}
     for ax, (label, lines) in zip(axes, series.items(), strict=False):
         for dash, name in zip(("-", (0, (4, 1.5))), names, strict=False):
-            if label != reference and reference in series and name in series[reference]:
-                ax.plot(series[reference][name].mean(axis=1), color=GREY, linestyle=dash, linewidth=1.1)
+            if name in behind.get(label, ()):
+                ax.plot(behind[label][name].mean(axis=1), color=GREY, linestyle=dash, linewidth=1.1)
             if name in lines:
                 _line(ax, lines[name], look[label], dash)
         ax.set_title(label, fontsize=9)
@@ -43,8 +45,8 @@ def curves(series: Mapping[str, Lines], axis: str, reference: str | None = "none
     keys = [
         Line2D([], [], color=INK, linestyle=dash, label=name) for dash, name in zip(("-", "--"), names, strict=False)
     ]
-    if reference in series and len(series) > 1:
-        keys.append(Line2D([], [], color=GREY, linewidth=1.1, label=f"{reference}, for comparison"))
+    if behind:
+        keys.append(Line2D([], [], color=GREY, linewidth=1.1, label="for comparison"))
     figure.legend(handles=keys, loc="outside upper right", ncols=3, fontsize=8.5)
     for place, ax in enumerate(axes[: len(series)]):
         if place % columns == 0:

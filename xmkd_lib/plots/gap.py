@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xmkd_lib.evaluation import bootstrap_interval
-from xmkd_lib.plots.theme import Style, canvas, describe, styles, themed
+from xmkd_lib.plots.theme import WIDTH, Style, canvas, describe, styles, themed
 
 Pair = tuple[Sequence[float], Sequence[float]]
 
@@ -23,7 +23,7 @@ def gap(panels: Mapping[tuple[str, str], Mapping[str, Pair]]) -> Figure:
     quantities = list(dict.fromkeys(axis for _, axis in panels))
     labels = list(dict.fromkeys(label for methods in panels.values() for label in methods))
     height = len(epochs) * (0.75 + 0.3 * max(len(labels), 2)) + 0.35
-    figure, axes = canvas(len(epochs), len(quantities), 9.6, height, sharex="col", sharey=True)
+    figure, axes = canvas(len(epochs), len(quantities), WIDTH, height, sharex="col", sharey=True)
     look = styles(labels)
     for ax, (epoch, axis) in zip(axes, ((e, q) for e in epochs for q in quantities), strict=True):
         for row, label in enumerate(labels):

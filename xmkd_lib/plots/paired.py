@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xmkd_lib.evaluation import bootstrap_interval
-from xmkd_lib.plots.theme import INK, MUTED, Style, canvas, describe, styles, themed
+from xmkd_lib.plots.theme import INK, MUTED, WIDTH, Style, canvas, describe, styles, themed
 
 Differences = Mapping[str, Sequence[float]]
 
@@ -21,7 +21,7 @@ def paired(panels: Mapping[str, Differences], baseline: str, axis: str, lower_is
     """
     labels = list(dict.fromkeys(label for methods in panels.values() for label in methods))
     height = 1.35 + 0.46 * max(len(labels), 2)
-    figure, axes = canvas(1, len(panels), 9.6, height, sharex=True, sharey=True)
+    figure, axes = canvas(1, len(panels), WIDTH, height, sharex=True, sharey=True)
     for ax, (title, methods) in zip(axes, panels.items(), strict=True):
         _rows(ax, labels, methods, styles(labels))
         sides = ("← better", "worse →") if lower_is_better else ("← worse", "better →")

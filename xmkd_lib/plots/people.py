@@ -22,7 +22,7 @@ def contact_sheet(dataset: PairedDataset, identities: int = 6, sessions: int = 3
     if not 1 <= identities <= len(sizes) or not 1 <= sessions <= sizes[:identities].min():
         raise UserError(
             f"Contact sheet of {identities} identities with {sessions} sessions: split {split!r} has {len(sizes)} "
-            f"identities with at least {sizes.min() if len(sizes) else 0} sessions. Ask for fewer, of each at least one."
+            f"identities with {sizes.min() if len(sizes) else 0} sessions or more. Ask for fewer, at least one of each."
         )
     widths = [1.3] * sessions + [2.0] * sessions
     size = sum(widths) + 1.6, 1.4 * identities + 0.8

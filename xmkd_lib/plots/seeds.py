@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from xmkd_lib.plots.theme import MUTED, canvas, describe, themed
+from xmkd_lib.plots.theme import MUTED, WIDTH, canvas, describe, themed
 
 
 @themed
@@ -16,7 +16,7 @@ def seed_map(differences: pd.DataFrame, axis: str, lower_is_better: bool = True)
     import seaborn
 
     rows, columns = differences.shape
-    figure, (ax,) = canvas(1, 1, min(9.6, 2.6 + 0.62 * columns), 1.0 + 0.34 * max(rows, 2))
+    figure, (ax,) = canvas(1, 1, min(WIDTH, 2.6 + 0.62 * columns), 1.0 + 0.34 * max(rows, 2))
     values = differences.to_numpy(dtype=float)
     limit = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0
     seaborn.heatmap(

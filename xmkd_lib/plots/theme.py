@@ -7,12 +7,14 @@ import base64
 import functools
 import io
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple, ParamSpec
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+WIDTH = 9.6  # inches of a figure that fills the page
 INK, MUTED, RULE = "#1f2328", "#6b7280", "#d9dce1"
 RC = {
     "font.size": 9.5,
@@ -123,3 +125,12 @@ def svg(figure: Figure) -> bytes:
 def data_uri(figure: Figure) -> str:
     """The figure as a `data:` address for an <img>, which keeps several figures' ids apart."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg(figure)).decode()
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write the figure as a PNG with its alternative text inside, making the folder; returns the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(RC):
+        figure.savefig(path, dpi=110, metadata={"Description": alt_text(figure)})
+    return path

@@ -102,32 +102,43 @@ def _at(epoch: str, tested: Sequence[Finding], how: Unit) -> str:
     parts = [
         f"{word}: {', '.join(clauses)}"
         for word in ("supported", "contradicted", "not shown")
-        if (clauses := [_clause(f, how) for f in tested if f.verdict == word])
+        if (clauses := _clauses([f for f in tested if f.verdict == word], how))
     ]
     return f"At the {epoch}, {'; '.join(parts)}."
 
 
-def _clause(finding: Finding, how: Unit) -> str:
-    where = "".join(f", {name}={value}" for name, value in finding.condition.settings)
-    changes = f"{how.change(finding.difference.mean)} {how.step}".rstrip()
-    if finding.distance is not None:
-        changes += f", train distance {unit('train_distance').change(finding.distance.mean)}"
-    return f"“{finding.claim.text}”{where} ({changes})"
+def _clauses(findings: Sequence[Finding], how: Unit) -> list[str]:
+    """A claim each, with its difference, or the range of differences where it was tested in several conditions."""
+    clauses = []
+    for claim in dict.fromkeys(finding.claim for finding in findings):
+        of = [finding for finding in findings if finding.claim == claim]
+        changes = f"{_range(how, [f.difference.mean for f in of])} {how.step}".rstrip()
+        if of[0].distance is not None:
+            changes += f", train distance {_range(unit('train_distance'), [f.distance.mean for f in of])}"
+        where = f" in {len(of)} conditions" if len(of) > 1 else f" with {of[0].condition.where}"
+        clauses.append(f"“{claim.text}”{where if of[0].condition.settings else ''} ({changes})")
+    return clauses
+
+
+def _range(how: Unit, values: Sequence[float]) -> str:
+    ends = dict.fromkeys(how.change(value) for value in (min(values), max(values)))
+    return " to ".join(ends)
 
 
 def _early_stopping(frame: pd.DataFrame, metric: str) -> list[str]:
     """What choosing the epoch alone gives without distillation: every regulariser must be measured against it."""
-    how, sentences = unit(metric), []
-    for condition, rows in split(frame).items():
-        d = paired_difference(by_seed(rows, f"{metric}_best"), by_seed(rows, metric))
-        if condition.method == "none" and d.n:
-            parts = (how.change(d.mean), how.step, how.interval(d.low, d.high, signed=True))
-            where = f" ({condition})" if condition.settings else ""
-            sentences.append(
-                f"For scale: choosing the epoch alone, without distillation{where}, changes {how.label} by "
-                f"{' '.join(filter(None, parts))}."
-            )
-    return sentences
+    how = unit(metric)
+    found = [
+        paired_difference(by_seed(rows, f"{metric}_best"), by_seed(rows, metric))
+        for condition, rows in split(frame).items()
+        if condition.method == "none"
+    ]
+    found = [difference for difference in found if difference.n]
+    if not found:
+        return []
+    interval = how.interval(found[0].low, found[0].high, signed=True) if len(found) == 1 else ""
+    change = " ".join(filter(None, [_range(how, [d.mean for d in found]), how.step, interval]))
+    return [f"For scale: choosing the epoch alone, without distillation, changes {how.label} by {change}."]
 
 
 def caution(findings: Sequence[Finding]) -> str:
@@ -201,13 +212,12 @@ def _main_row(
 ) -> dict[str, Any]:
     cells = []
     for suffix in epochs:
-        for place, stem in enumerate(stems):
+        cells.append([])
+        for stem in stems:
             values, how = list(by_seed(rows, stem + suffix).values()), unit(stem)
             mean = sum(values) / len(values) if values else float("nan")
             interval = how.interval(*bootstrap_interval(values))
-            cells.append(
-                {"mean": how.value(mean), "interval": interval, "first": place == 0, "primary": stem == metric}
-            )
+            cells[-1].append({"mean": how.value(mean), "interval": interval, "primary": stem == metric})
     return {"condition": condition, "n": len(rows), "cells": cells}
 
 
@@ -259,6 +269,7 @@ def _figures(
 ) -> dict[str, list[dict[str, str]]]:
     """Figures by section, each as a data address with its alternative text and caption."""
     from xmkd_lib import plots
+    from xmkd_lib.plots.theme import WIDTH
 
     groups, how, lower = split(frame, order), unit(metric), lower_is_better(metric)
     found: dict[str, list[tuple[Figure, str]]] = {"paired": [], "gap": [], "curves": []}
@@ -284,12 +295,15 @@ def _figures(
         found["paired"].append((figure, caption))
     if gaps := _gaps(groups, metric, epochs):
         found["gap"].append((plots.gap(gaps), GAP))
+    behind = {str(key): str(counterpart(key, "none", groups)) for key in groups}
     found["curves"] = [
-        (plots.curves(series, axis, reference="none"), CURVES)
-        for axis, series in _series(curves, metric, order).items()
+        (plots.curves(series, axis, behind), CURVES) for axis, series in _series(curves, metric, order).items()
     ]
     return {
-        name: [{"uri": plots.data_uri(f), "alt": plots.alt_text(f), "caption": text} for f, text in figures]
+        name: [
+            {"uri": plots.data_uri(f), "alt": plots.alt_text(f), "caption": text, "share": f.get_figwidth() / WIDTH}
+            for f, text in figures
+        ]
         for name, figures in found.items()
     }
 

@@ -55,8 +55,13 @@ class Condition(NamedTuple):
     method: str
     settings: tuple[tuple[str, Any], ...] = ()
 
+    @property
+    def where(self) -> str:
+        """The settings in words, without the method."""
+        return " · ".join(f"{name.rpartition('.')[2]}={value}" for name, value in self.settings)
+
     def __str__(self) -> str:
-        return " · ".join([self.method, *(f"{name}={value}" for name, value in self.settings)])
+        return " · ".join(filter(None, [self.method, self.where]))
 
 
 def read_runs(folder: str | Path) -> list[Run]:

@@ -1,14 +1,14 @@
 """`people`: synthetic persons whose face image teaches their voice.
 
-**These people do not exist.** Faces are drawn from ellipses, voices are synthesised by a source and a filter; no photograph
-and no recording of anybody is used. So two things are known that real data never tell: how much of a voice a face can
-show at all, and how badly each sample was corrupted.
+**These people do not exist.** Faces are drawn from ellipses, voices are synthesised by a source and a filter; no
+photograph and no recording of anybody is used. So two things are known that real data never tell: how much of a voice
+a face can show at all, and how badly each sample was corrupted.
 
 A person is a vector of standard normal traits (`traits.py`):
 
-- *shared*: `sex`, `age`, `size` (of the body). Seen: jaw, brows, hair and beard; wrinkles, grey and receding hair; width of
-  head, neck and shoulders. Heard: pitch and formants; jitter, shimmer, breath and slowness; length of the vocal tract.
-  `sex` is continuous like the others; its sign is the sex, and most people are clearly one or the other.
+- *shared*: `sex`, `age`, `size` (of the body). Seen: jaw, brows, hair and beard; wrinkles, grey and receding hair;
+  width of head, neck and shoulders. Heard: pitch and formants; jitter, shimmer, breath and slowness; length of the
+  vocal tract. `sex` is continuous like the others; its sign is the sex, and most people are clearly one or the other.
 - *face-only*: skin, hair colour and style, shapes of face, eyes, brows, nose and mouth.
 - *voice-only*: pitch, vocal tract, spectral tilt, breath, intonation, rate, nasality, accent (shifts of formants).
 

@@ -122,7 +122,7 @@ def look(traits: dict[str, float]) -> Look:
         beard=float(np.clip(man * (0.35 + 0.5 * traits["beard"]), 0, 0.9)),
         eye=(
             *(0.20 + 0.016 * traits["eye_distance"] + 0.008 * size, -0.05 + 0.018 * traits["eye_height"]),
-            *(0.095 + 0.010 * traits["eye_size"] + 0.006 * woman, 0.10 * traits["eye_tilt"]),
+            *(0.095 + 0.010 * traits["eye_size"] + 0.006 * woman, 0.07 * traits["eye_tilt"]),
         ),
         brow=(0.026 - 0.009 * woman + 0.005 * traits["brow"], 0.035 + 0.02 * woman + 0.018 * traits["brow_arch"]),
         nose=(0.17 + 0.022 * traits["nose_length"], 0.080 - 0.008 * woman + 0.014 * traits["nose_width"]),
@@ -181,7 +181,7 @@ class Canvas:
         self.image = top + (bottom - top) * (np.arange(size)[:, None] / size) + np.zeros((3, size, size))
 
     def crop(self, x: float, y: float, reach_x: float, reach_y: float) -> "Canvas":
-        """The part of the whole canvas about a small feature: painting it paints the whole, at a fraction of the cost."""
+        """The part of the whole canvas about a small feature: painting it paints the whole, and is cheap."""
         s = self.session
         cos, sin = math.cos(s.roll) * s.scale, math.sin(s.roll) * s.scale
         lean = abs(sin)
@@ -201,17 +201,17 @@ class Canvas:
         """Distance to the outlines (shapes, pixels), positive inside, near enough for soft edges."""
         cx, cy, rx, ry, square, taper, bend, angle, depth = np.array(shapes).T[:, :, None]
         x, y = self.x - (cx + depth * self.session.yaw), self.y - cy
-        if angle.any():
+        if any(shape.angle for shape in shapes):
             cos, sin = np.cos(angle), np.sin(angle)
             x, y = cos * x + sin * y, cos * y - sin * x
         u, v = x * (1 / rx), y * (1 / ry)
-        if taper.any():
+        if any(shape.taper for shape in shapes):
             u /= 1 - taper * np.minimum(np.maximum(v, 0), 1) ** 2
         u2 = u * u
-        if bend.any():
+        if any(shape.bend for shape in shapes):
             v += u2 * (bend / ry)
         v2 = v * v
-        if not square.any():
+        if not any(shape.square for shape in shapes):
             return (1 - u2 - v2) / (np.sqrt(u2 * (4 / rx**2) + v2 * (4 / ry**2)) + 1e-9)
         # Fernandez-Guasti's squircle; without the clip its far branches would show in the corners of the image.
         flat_u, flat_v = 1 - square * np.minimum(v2, 1), 1 - square * np.minimum(u2, 1)
@@ -316,7 +316,7 @@ def _eyes(canvas: Canvas, who: Look, session: FaceSession) -> None:
             Layer(about(y, radius * 0.27, radius * 0.30), _DARK),
             Layer(Ellipse(side * x - 0.02, y - 0.022, 0.016, 0.016, depth=0.07), _WHITE, 0.9),
             Layer(lid, _DARK, 0.75 + 0.2 * who.woman, soft=0.01),
-            Layer(about(height, radius * 1.5, thickness, bend=-arch), who.hair * 0.62, 0.9, soft=0.01),
+            Layer(about(height, radius * 1.3, thickness, bend=-arch), who.hair * 0.62, 0.9, soft=0.01),
         )
 
 
