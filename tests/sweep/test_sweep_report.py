@@ -1,5 +1,6 @@
 """The page: right numbers, nothing unescaped, nothing from outside, at any moment of a sweep."""
 
+import json
 import os
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -181,6 +182,20 @@ def test_varying_settings_make_rows_of_their_own(tmp_path):
     assert "soft · shared=0.5" in page.text
     assert "soft · shared=0.9" in page.text
     assert "“soft constraints at both levels beat no distillation” in 2 conditions (" in page.text
+
+
+def test_a_closed_set_is_judged_by_accuracy(tmp_path):
+    for method, hit in (("none", 0.7), ("soft", 0.8)):
+        for seed in range(3):
+            path = write_run(tmp_path, method, seed, dataset="digits") / "result.json"
+            result = json.loads(path.read_text())
+            accuracy = hit + seed / 100
+            result["metrics"] |= {"train_accuracy": 0.99, "test_accuracy": accuracy, "test_accuracy_best": accuracy}
+            path.write_text(json.dumps(result))
+    page = read(write_report(tmp_path))
+    assert "Judged by test accuracy, 1 of 1 tested claims" in page.text
+    assert "(+10.00 points)" in page.text
+    assert "train accuracy % test accuracy %" in page.text
 
 
 def test_another_metric_and_a_wrong_one(tmp_path):

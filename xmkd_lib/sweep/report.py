@@ -175,7 +175,8 @@ def _findings(
     groups = split(frame, order)
     findings = examine(frame, metric)
     epochs = {suffix: name for suffix, name in EPOCHS.items() if metric + suffix in frame}
-    stems = [stem for stem in dict.fromkeys((*MAIN, metric)) if stem in frame or f"{stem}_best" in frame]
+    wanted = [stem for stem in dict.fromkeys((*MAIN, metric)) if "accuracy" not in stem or "test_accuracy" in frame]
+    stems = [stem for stem in wanted if stem in frame or f"{stem}_best" in frame]
     return {
         "verdict": verdict(findings, frame, metric),
         "caution": caution(findings),
