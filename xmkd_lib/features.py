@@ -17,7 +17,7 @@ def preprocessing(dataset: PairedDataset, modality: str) -> dict[str, Any]:
     if modality == "image":
         return {"mean": 0.5, "std": 0.25}
     if modality == "speech":
-        return {"sample_rate": dataset.sample_rate, "n_mels": 40}
+        return {"sample_rate": dataset.sample_rate, "n_mels": 40, "subtract": "level"}
     raise unknown_name("modality", modality, ("image", "speech"))
 
 
@@ -34,3 +34,13 @@ def extract(dataset: PairedDataset, modality: str, device: torch.device | str) -
         return torch.cat([(images - settings["mean"]) / settings["std"] for images in raw])
     front_end = LogMel(**settings).to(device)
     return torch.cat([front_end(waveforms) for waveforms in raw])
+
+
+def shifted(images: Tensor, generator: torch.Generator, most: int) -> Tensor:
+    """Augmentation: every image (n, C, H, W) moved by up to `most` pixels each way, its edges repeated."""
+    n, _, height, width = images.shape
+    down, right = torch.randint(0, 2 * most + 1, (2, n), generator=generator).to(images.device)
+    rows = (torch.arange(height, device=images.device) + down[:, None] - most).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) + right[:, None] - most).clamp(0, width - 1)
+    sample = torch.arange(n, device=images.device)[:, None, None]
+    return images.permute(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

@@ -79,6 +79,7 @@ class Experiment(BaseModel):
     weight_decay: float = Field(1e-4, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
     evaluate_every: int = Field(5, ge=1, description="epochs")
+    image_shift: int = Field(2, ge=0, description="training images are moved by up to this many pixels")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["no", "bf16"] = "no"
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from xmkd_lib.assessment import assess, distance, val_error
 from xmkd_lib.cache import artefact
 from xmkd_lib.data.pairing import pair
 from xmkd_lib.errors import UserError
-from xmkd_lib.features import extract
+from xmkd_lib.features import extract, shifted
 from xmkd_lib.models import Network
 from xmkd_lib.objective import Objective, Term
 from xmkd_lib.outputs import Outputs
@@ -31,9 +31,9 @@ ESTIMATOR = {"image": "image.sharpness", "speech": "speech.energy_snr"}
 # What a cached teacher depends on; the reference student depends on these and on all of its own.
 TEACHER_SETTINGS = ("dataset", "dataset_params", "seed", "teacher_model", "teacher_width", "teacher_epochs", "embedding_dim",
                     "teacher_embedding_dim", "head_scale", "batch_size", "learning_rate", "weight_decay", "warmup",
-                    "device", "precision")  # fmt: skip
+                    "image_shift", "device", "precision")  # fmt: skip
 STUDENT_SETTINGS = ("dataset", "dataset_params", "seed", "student_model", "student_width", "embedding_dim", "head_scale",
-                    "head_margin", "epochs", "batch_size", "learning_rate", "weight_decay", "warmup", "evaluate_every",
+                    "head_margin", "epochs", "batch_size", "learning_rate", "weight_decay", "warmup", "evaluate_every", "image_shift",
                     "device", "precision")  # fmt: skip
 OnEpoch = Callable[[dict[str, float]], None]
 
@@ -137,14 +137,18 @@ class Study:
         train, held_out = (Outputs(*(x.cpu() for x in self.teacher[name])) for name in ("train", split))
         labels = self.labels[self.dataset.rows(split)]
         reference = {name: Outputs(embedding) for name, embedding in self.reference.items()}
-        return losses.auto_margin(loss, reference["train"], train, reference[split], held_out, labels)
+        # validation leaves identities out, so the regression is tuned by leaving identities out; `heldout` does not
+        identities = torch.from_numpy(self.dataset.table.identity.factorize()[0][self.dataset.rows("train")])
+        groups = identities if split == "val" else None
+        return losses.auto_margin(loss, reference["train"], train, reference[split], held_out, labels, groups)
 
     def train(self, terms: list[Term], on_epoch: OnEpoch | None = None) -> tuple[Network, Fitted]:
         """Train a new student with these terms: the student at the last epoch, and both epochs' weights with the curves."""
         network = self.student()
         teacher = self.teacher["train"] if terms else None
         weights = self.quality_weights() if terms and self.experiment.method in methods.WITH_QUALITY else (None, None)
-        training = TrainingSet(self.features["train"], self._train_labels(), teacher, *weights)
+        augment = self._augmentation(self.dataset.student_modality)
+        training = TrainingSet(self.features["train"], self._train_labels(), teacher, *weights, augment)
         objective = Objective(terms, self.bank.head if terms else None)
         fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch)
         return network, fitted
@@ -221,7 +225,7 @@ class Study:
         def assess_teacher(net: Network, splits: tuple[str, ...]) -> dict[str, float]:
             return assess(self.dataset, {split: infer(net, by_split[split]) for split in splits})
 
-        training = TrainingSet(by_split["train"], self._train_labels())
+        training = TrainingSet(by_split["train"], self._train_labels(), augment=self._augmentation(modality))
         fitted = self._fit(network, Objective([]), training, chosen.teacher_epochs, assess_teacher)
         network.load_state_dict(fitted.best)
         save_file(fitted.best, folder / "teacher.safetensors")
@@ -235,6 +239,10 @@ class Study:
     def _save_reference(self, network: Network, folder: Path) -> None:
         embeddings = {split: found.embedding.cpu().contiguous() for split, found in self.outputs(network).items()}
         save_file(embeddings, folder / "reference.safetensors")
+
+    def _augmentation(self, modality: str) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+        most = self.experiment.image_shift
+        return partial(shifted, most=most) if modality == "image" and most else None
 
     def _network(
         self, modality: str, features: Tensor, name: str | None, width: float, embedding_dim: int, margin: float

@@ -46,7 +46,7 @@ class TrainingSet:
     """All that a step reads, as tensors on the device with one row per training sample.
 
     features (n, ...), labels (n,), teacher outputs of the paired samples, weights (n,) of mean 1; the last three may be
-    absent.
+    absent. `augment(features, generator)` changes the features of a batch.
     """
 
     features: Tensor
@@ -54,18 +54,22 @@ class TrainingSet:
     teacher: Outputs | None = None
     w_ce: Tensor | None = None
     w_kd: Tensor | None = None
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator["TrainingSet"]:
         """One epoch in random order. A last batch of one sample is left out: batch normalisation cannot use it."""
         order = torch.randperm(len(self.labels), generator=generator).to(self.labels.device)
         for rows in order.split(size):
             if len(rows) > 1:
-                yield self._take(rows)
+                yield self._take(rows, generator)
 
-    def _take(self, rows: Tensor) -> "TrainingSet":
+    def _take(self, rows: Tensor, generator: torch.Generator) -> "TrainingSet":
         teacher = self.teacher and Outputs(*(None if x is None else x[rows] for x in self.teacher))
         weights = [None if w is None else w[rows] for w in (self.w_ce, self.w_kd)]
-        return TrainingSet(self.features[rows], self.labels[rows], teacher, *weights)
+        features = self.features[rows]
+        if self.augment:
+            features = self.augment(features, generator)
+        return TrainingSet(features, self.labels[rows], teacher, *weights)
 
 
 class _Step(nn.Module):

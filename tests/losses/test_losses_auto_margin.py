@@ -117,6 +117,22 @@ def test_strength_is_chosen_by_leaving_each_sample_out():
     torch.testing.assert_close(chosen.weight, expected.weight)
 
 
+def test_strength_is_chosen_by_leaving_each_group_out():
+    """Against refitting without each group, where leaving single samples out would choose another strength."""
+    who = torch.arange(10).repeat_interleave(5)
+    x = draw(10, 8, seed=0)[who] + 0.05 * draw(50, 8, seed=1)  # a student that knows its ten speakers by heart
+    y = draw(10, 3, seed=2)[who] + 0.5 * x[:, :3] + 0.1 * draw(50, 3, seed=3)
+    grid = (1e-4, 1e-2, 0.1, 1.0, 10.0, 1e3)
+
+    def error(strength):
+        fits = {k: losses.fit_ridge(x[who != k], y[who != k], strength) for k in range(10)}
+        return sum((fits[k](x[who == k]) - y[who == k]).square().sum().item() for k in range(10))
+
+    best = min(grid, key=error)
+    torch.testing.assert_close(losses.fit_ridge(x, y, grid, who).weight, losses.fit_ridge(x, y, best).weight)
+    assert not torch.equal(losses.fit_ridge(x, y, grid).weight, losses.fit_ridge(x, y, best).weight)
+
+
 def test_loud_teachers_do_not_decide_for_a_loss_of_directions():
     x, known, t = world(0.5)
     loud = t * torch.exp(2 * draw(12000, 1, seed=9))

@@ -46,6 +46,18 @@ def test_equals_the_frame_by_frame_reference(rate, n_mels):
     np.testing.assert_allclose(front(waveform).numpy(), np.array(expected), atol=2e-3)
 
 
+def test_level_keeps_the_long_term_spectrum_and_forgets_the_gain():
+    quiet, loud = noise(1, RATE), 100 * noise(1, RATE)
+    level, band = LogMel(floor=1e-12, subtract="level"), LogMel(floor=1e-12)
+    features = level(quiet)
+    assert features.mean().abs() < 1e-5
+    assert features.mean(-1).std() > 0.1
+    torch.testing.assert_close(level(loud), features, atol=1e-3, rtol=0)
+    torch.testing.assert_close(features - features.mean(-1, keepdim=True), band(quiet), atol=1e-4, rtol=0)
+    with pytest.raises(UserError, match="Did you mean 'level'"):
+        LogMel(subtract="levl")
+
+
 def test_a_tone_peaks_in_its_band():
     tone_on = (torch.arange(2 * RATE) // RATE).float()  # silence, then the tone: the mean over time keeps the rise
     # 300, 1000, 3000 Hz are 402, 1000, 1876 mel; the centre of band b is 31.7 + (b + 1) · 51.6 mel

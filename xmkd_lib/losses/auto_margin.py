@@ -23,11 +23,15 @@ class AffineMap(NamedTuple):
         return x.to(self.weight) @ self.weight + self.bias
 
 
-def fit_ridge(x: Tensor, y: Tensor, strength: float | Sequence[float] = STRENGTHS) -> AffineMap:
+def fit_ridge(
+    x: Tensor, y: Tensor, strength: float | Sequence[float] = STRENGTHS, groups: Tensor | None = None
+) -> AffineMap:
     """Ridge regression of y (N, E) on x (N, D) in float64, with inputs standardised and the intercept free.
 
     strength: the penalty as a multiple of N. Of several, the one with the smallest squared leave-one-out error is
-    taken, in closed form (e_i / (1 − h_ii); Allen 1974, Golub, Heath and Wahba 1979).
+    taken, in closed form (e_i / (1 − h_ii); Allen 1974, Golub, Heath and Wahba 1979). groups (N,): leave whole groups
+    out instead, (I − H_GG)⁻¹ e_G. Where new data are new identities, the groups must be identities: a student that has
+    memorised its speakers predicts one utterance from another of the same speaker, and would choose too weak a penalty.
     UserError when rows do not pair up or are fewer than 3.
 
     >>> x = torch.linspace(0, 1, 9)[:, None]
@@ -47,17 +51,27 @@ def fit_ridge(x: Tensor, y: Tensor, strength: float | Sequence[float] = STRENGTH
     def shrinkage(penalty: float) -> Tensor:
         return (s.square() / (s.square() + len(x) * penalty)).nan_to_num(0)
 
-    def leave_one_out(penalty: float) -> float:
+    def left_out_error(penalty: float) -> float:
         keep = shrinkage(penalty)
-        leverage = (u.square() @ keep + 1 / len(x)).clamp(max=1 - 1e-12)
         residual = y - mean - u @ (keep[:, None] * target)
-        return float((residual / (1 - leverage)[:, None]).square().sum())
+        if groups is None:
+            leverage = (u.square() @ keep + 1 / len(x)).clamp(max=1 - 1e-12)
+            return float((residual / (1 - leverage)[:, None]).square().sum())
+        return sum(_without(u[own], keep, residual[own], len(x)) for own in members)
 
+    members = [] if groups is None else [torch.nonzero(groups == group)[:, 0] for group in groups.unique()]
     choices = [strength] if isinstance(strength, int | float) else strength
-    best = choices[0] if len(choices) == 1 else min(choices, key=leave_one_out)
+    best = choices[0] if len(choices) == 1 else min(choices, key=left_out_error)
     gain = (shrinkage(best) / s).nan_to_num(0)
     weight = (vt.T @ (gain[:, None] * target)) / spread[:, None]
     return AffineMap(weight, mean - centre @ weight)
+
+
+def _without(u: Tensor, keep: Tensor, residual: Tensor, n: int) -> float:
+    """Squared error of a group's rows when the fit has not seen them."""
+    hat = (u * keep) @ u.T + 1 / n
+    eye = torch.eye(len(u), dtype=u.dtype, device=u.device)
+    return float(torch.linalg.solve((1 + 1e-9) * eye - hat, residual).square().sum())
 
 
 @torch.no_grad()
@@ -68,6 +82,7 @@ def auto_margin(
     reference_val: Outputs,
     teacher_val: Outputs,
     labels_val: Tensor | None = None,
+    groups: Tensor | None = None,
 ) -> float:
     """The held-out distance: median loss on validation data of the best linear prediction of the teacher.
 
@@ -77,7 +92,7 @@ def auto_margin(
     give it test data.
 
     `reference_*` are outputs of a student trained without distillation: its embeddings (N, D), and no logits, are
-    what the teacher is predicted from, by `fit_ridge` on training data. What `loss` reads is predicted: the
+    what the teacher is predicted from, by `fit_ridge` on training data; `groups` are the training rows' identities. What `loss` reads is predicted: the
     teacher's embedding (of unit length, where the loss compares directions) or its logits. labels_val (N,) are
     needed where the loss needs labels, and must then be classes of the teacher: with other identities in
     validation, give held-out recordings of the training identities instead.
@@ -87,7 +102,7 @@ def auto_margin(
         raise UserError(f"Loss {loss.name!r} has no minimum at 0, so there is no margin to find for it.")
     target_train, target_val = _targets(loss, teacher_train), _targets(loss, teacher_val)
     predicted = {
-        field: fit_ridge(reference_train.embedding, target)(reference_val.embedding)
+        field: fit_ridge(reference_train.embedding, target, groups=groups)(reference_val.embedding)
         for field, target in target_train.items()
     }
     stand_in = {"embedding": reference_val.embedding}  # for losses that read logits alone

@@ -2,17 +2,24 @@
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from xmkd_lib.errors import UserError
+from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.modalities._torchaudio import import_torchaudio
 
 
-class LogMel(nn.Module):
-    """Log-mel features with the mean over time subtracted per utterance: (N, T) -> (N, n_mels, 1 + T // hop).
+AVERAGED = {"band": (-1,), "level": (-2, -1)}
 
+
+class LogMel(nn.Module):
+    """Log-mel features less a mean of the utterance: (N, T) -> (N, n_mels, 1 + T // hop).
+
+    subtract: "band" takes each band's mean over time away, and with it the channel (METHOD §8, for long utterances of many
+    microphones); "level" takes one mean over bands and time away: gain-invariant, but the long-term spectrum stays, which in a
+    second of speech from one microphone tells much of the speaker.
     sample_rate, f_min and f_max in Hz (f_max: half the sample rate if None), window_ms and hop_ms in
     milliseconds. Power spectrum under a Hann window, HTK mel scale, natural logarithm; always in float32,
     also under autocast. `floor` is added to the power, so silence stays finite (zeros). The FFT is long enough
@@ -32,8 +39,12 @@ class LogMel(nn.Module):
         f_min: float = 20,
         f_max: float | None = None,
         floor: float = 1e-6,
+        subtract: Literal["band", "level"] = "band",
     ):
         super().__init__()
+        if subtract not in AVERAGED:
+            raise unknown_name("mean to subtract in LogMel", subtract, AVERAGED)
+        self.averaged = AVERAGED[subtract]
         f_max = sample_rate / 2 if f_max is None else f_max
         window, hop = round(sample_rate * window_ms / 1000), round(sample_rate * hop_ms / 1000)
         if not 0 <= f_min < f_max <= sample_rate / 2:
@@ -64,7 +75,7 @@ class LogMel(nn.Module):
             )
         with torch.autocast(waveform.device.type, enabled=False):
             log_mel = torch.log(self.mel(waveform.float()) + self.floor)
-            return log_mel - log_mel.mean(dim=-1, keepdim=True)
+            return log_mel - log_mel.mean(dim=self.averaged, keepdim=True)
 
 
 def _narrowest_band(f_min: float, f_max: float, n_mels: int) -> float:

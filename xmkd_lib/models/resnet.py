@@ -30,7 +30,8 @@ class ResNet(nn.Module):
 
     `width` scales the channels: width 1 means 32, 64, 128, 256 in the four stages, the size usual in speaker
     recognition; the paper's student has 1/4, 1/2 and 1. Images are averaged over space; spectrograms keep their
-    frequency axis and pool mean and standard deviation over time. `stem_stride` 2 halves the resolution at once.
+    frequency axis and pool mean and standard deviation over time. `stem_stride` 2 halves the resolution at once; `grid` is the number
+    of cells each way that an image is averaged in.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ResNet(nn.Module):
         width: float = 1.0,
         blocks: tuple[int, int, int, int] = (3, 4, 6, 3),
         stem_stride: int = 1,
+        grid: int = 1,
     ):
         super().__init__()
         self.spectrogram = len(input_shape) == 2
@@ -54,9 +56,11 @@ class ResNet(nn.Module):
                 layers.append(BasicBlock(previous, outputs, 2 if index == 0 and stage > 0 else 1))
                 previous = outputs
         self.stages = nn.Sequential(*layers)
-        rows = -(-input_shape[0] // (8 * stem_stride)) if self.spectrogram else 1
-        self.pooling = StatisticsPooling() if self.spectrogram else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.embedding = nn.Linear(previous * (2 * rows if self.spectrogram else 1), embedding_dim)
+        self.pooling = (
+            StatisticsPooling() if self.spectrogram else nn.Sequential(nn.AdaptiveAvgPool2d(grid), nn.Flatten())
+        )
+        rows = -(-input_shape[0] // (8 * stem_stride))  # of the frequency axis after three or four halvings
+        self.embedding = nn.Linear(previous * (2 * rows if self.spectrogram else grid**2), embedding_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.spectrogram:
@@ -72,5 +76,5 @@ def resnet34(input_shape: tuple[int, ...], embedding_dim: int = 256, width: floa
 
 @registry.register("resnet_small")
 def resnet_small(input_shape: tuple[int, ...], embedding_dim: int = 32, width: float = 0.5) -> ResNet:
-    """One block a stage and a strided stem: for CPUs."""
-    return ResNet(input_shape, embedding_dim, width, blocks=(1, 1, 1, 1), stem_stride=2)
+    """One block a stage, a strided stem, and 3x3 cells that keep where things are in an image: for CPUs."""
+    return ResNet(input_shape, embedding_dim, width, blocks=(1, 1, 1, 1), stem_stride=2, grid=3)

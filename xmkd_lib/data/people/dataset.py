@@ -52,7 +52,7 @@ class People(PairedDataset):
         sample_rate: int = 8000,
         seconds: float = 0.8,
         snr: Sequence[float] = (15.0, 35.0),
-        blur: Sequence[float] = (0.2, 1.2),
+        blur: Sequence[float] = (0.2, 1.0),
     ):
         self.params = {
             "seed": _whole("seed", seed, 0, 2**32 - 1),
