@@ -83,6 +83,21 @@ def write_report(
     return write_atomically(folder / "report.html", template.render(page))
 
 
+def figures(
+    folder: str | Path,
+    baselines: Sequence[str] = BASELINES,
+    order: Sequence[str] = ORDER,
+    metric: str | None = None,
+) -> dict[str, list[tuple["Figure", str]]]:
+    """The page's figures with their captions, by section: paired, gap, curves. Empty while no run has finished."""
+    runs = read_runs(folder)
+    frame = tabulate(runs)
+    if frame.empty:
+        return {}
+    metric = _primary(frame, metric)
+    return _figures(frame, tabulate_curves(runs), metric, baselines, order, _epochs(frame, metric))
+
+
 def verdict(findings: Sequence[Finding], frame: pd.DataFrame, metric: str) -> str:
     """The sweep in one paragraph of plain words, made from the numbers: what became of the paper's claims."""
     tested = [f for f in findings if f.verdict != "not tested"]
@@ -169,12 +184,24 @@ def _primary(frame: pd.DataFrame, wanted: str | None) -> str:
     return wanted
 
 
+def _epochs(frame: pd.DataFrame, metric: str) -> dict[str, str]:
+    return {suffix: name for suffix, name in EPOCHS.items() if metric + suffix in frame}
+
+
+def _picture(figure: "Figure", caption: str) -> dict[str, Any]:
+    from xmkd_lib import plots
+    from xmkd_lib.plots.theme import WIDTH
+
+    share = figure.get_figwidth() / WIDTH
+    return {"uri": plots.data_uri(figure), "alt": plots.alt_text(figure), "caption": caption, "share": share}
+
+
 def _findings(
     frame: pd.DataFrame, curves: pd.DataFrame, metric: str, baselines: Sequence[str], order: Sequence[str]
 ) -> dict[str, Any]:
     groups = split(frame, order)
     findings = examine(frame, metric)
-    epochs = {suffix: name for suffix, name in EPOCHS.items() if metric + suffix in frame}
+    epochs = _epochs(frame, metric)
     wanted = [stem for stem in dict.fromkeys((*MAIN, metric)) if "accuracy" not in stem or "test_accuracy" in frame]
     stems = [stem for stem in wanted if stem in frame or f"{stem}_best" in frame]
     return {
@@ -186,7 +213,10 @@ def _findings(
         "main_rows": [_main_row(condition, rows, stems, epochs, metric) for condition, rows in groups.items()],
         "absent": [name for name in baselines if not (frame.method == name).any()],
         "pairs": _pair_rows(frame, metric, baselines, order, epochs),
-        "figures": _figures(frame, curves, metric, baselines, order, epochs),
+        "figures": {
+            section: [_picture(figure, caption) for figure, caption in drawn]
+            for section, drawn in _figures(frame, curves, metric, baselines, order, epochs).items()
+        },
     }
 
 
@@ -267,10 +297,9 @@ def _figures(
     baselines: Sequence[str],
     order: Sequence[str],
     epochs: dict[str, str],
-) -> dict[str, list[dict[str, str]]]:
-    """Figures by section, each as a data address with its alternative text and caption."""
+) -> dict[str, list[tuple["Figure", str]]]:
+    """Figures by section, each with its caption."""
     from xmkd_lib import plots
-    from xmkd_lib.plots.theme import WIDTH
 
     groups, how, lower = split(frame, order), unit(metric), lower_is_better(metric)
     found: dict[str, list[tuple[Figure, str]]] = {"paired": [], "gap": [], "curves": []}
@@ -300,13 +329,7 @@ def _figures(
     found["curves"] = [
         (plots.curves(series, axis, behind), CURVES) for axis, series in _series(curves, metric, order).items()
     ]
-    return {
-        name: [
-            {"uri": plots.data_uri(f), "alt": plots.alt_text(f), "caption": text, "share": f.get_figwidth() / WIDTH}
-            for f, text in figures
-        ]
-        for name, figures in found.items()
-    }
+    return found
 
 
 def _differences(

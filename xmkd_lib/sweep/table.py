@@ -67,13 +67,16 @@ class Condition(NamedTuple):
 def read_runs(folder: str | Path) -> list[Run]:
     """Every run folder of a sweep, in name order. A result that cannot be trusted makes its run `invalid`.
 
-    Of finished runs with equal settings (say, of two library versions) the newest counts, others become
+    Where the folder has a `plan.json`, runs outside the plan (of earlier settings) are left out. Of finished runs with equal settings (say, of two library versions) the newest counts, others become
     `superseded`. UserError where there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"No sweep folder {folder}. Start one with `xmkd sweep run`.")
-    runs = [_read_run(path) for path in sorted(folder.iterdir()) if (path / "status.json").is_file()]
+    plan = folder / "plan.json"
+    planned = set(read_json(plan)["runs"]) if plan.is_file() else None
+    paths = [path for path in sorted(folder.iterdir()) if planned is None or path.name in planned]
+    runs = [_read_run(path) for path in paths if (path / "status.json").is_file()]
     newest: dict[str, Run] = {}
     for run in (run for run in runs if run.result):
         key = _plain(run.settings)
@@ -295,16 +298,17 @@ def print_summary(
         pad_edge=False,
         title=f"{how.axis} with its 95 % interval over seeds, and paired differences",
     )
-    shown.add_column("condition", overflow="fold")
+    shown.add_column("condition", overflow="fold", min_width=min(15, max(len(name) for name in frame.method)))
     shown.add_column("epoch", no_wrap=True)
     shown.add_column("n", justify="right", no_wrap=True)
     for heading in (how.axis, *(f"− {name}" for name in present)):
         shown.add_column(Text(heading), justify="right", no_wrap=True)
+    line = " " if console.width >= 100 else "\n"  # on a narrow terminal the interval goes under its mean
     for place, condition in enumerate(split(frame, order)):
         for k, (name, table) in enumerate(tables.items()):
             row = table.iloc[place]
-            cells = ["" if k else str(condition), name, str(row.n), _written(how, row, "mean", "")]
-            cells += [_written(how, row, f"minus_{base}", f"minus_{base}_", signed=True) for base in present]
+            cells = ["" if k else str(condition), name, str(row.n), _written(how, row, "mean", "", line)]
+            cells += [_written(how, row, f"minus_{base}", f"minus_{base}_", line, signed=True) for base in present]
             shown.add_row(*map(Text, cells), end_section=k == len(tables) - 1)
     console.print(shown)
     absent = [name for name in baselines if name not in present]
@@ -320,9 +324,9 @@ def epochs_of(metric: str) -> dict[str, str]:
 _PARTS = ("", "_low", "_high", "_n", "_p", "_holm", "_p_floor", "_unpaired")
 
 
-def _written(how: Unit, row: pd.Series, key: str, prefix: str, signed: bool = False) -> str:
+def _written(how: Unit, row: pd.Series, key: str, prefix: str, line: str, signed: bool = False) -> str:
     mean = (how.change if signed else how.value)(row[key])
-    return f"{mean} {how.interval(row[f'{prefix}low'], row[f'{prefix}high'], signed)}".strip()
+    return f"{mean}{line}{how.interval(row[f'{prefix}low'], row[f'{prefix}high'], signed)}".strip()
 
 
 def _compared_with(method: str, baselines: Sequence[str]) -> Sequence[str]:
