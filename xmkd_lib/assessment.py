@@ -18,8 +18,9 @@ def distance(student: Tensor, teacher: Tensor) -> float:
 def assess(dataset: PairedDataset, outputs: dict[str, Outputs]) -> dict[str, float]:
     """Figures named `<split>_<metric>` of every split in `outputs`, among them always "train".
 
-    outputs: per split, of the split's rows in table order. EER and, on the test split, minDCF come from all pairs of a split by
-    cosine after subtracting the training embeddings' mean. Accuracy exists where all labels are training classes.
+    outputs: per split, of the split's rows in table order. EER and, on the test split, minDCF come from all pairs of a
+    split by cosine after subtracting the training embeddings' mean. Accuracy exists where all labels are training
+    classes.
     """
     centre = outputs["train"].embedding.double().mean(0).cpu().numpy()
     found = {}

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from xmkd_lib.errors import UserError
 from xmkd_lib.records import read_json, write_atomically
@@ -39,14 +42,22 @@ def digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """A cached safetensors file, on the CPU. UserError naming it when it is missing or broken."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not readable ({error}). Delete the folder {path.parent} and run again.") from None
+
+
 def artefact(kind: str, recipe: dict[str, Any], build: Callable[[Path], None]) -> Path:
     """The folder of a cached artefact; `build(folder)` fills it when nobody has yet.
 
     The folder's name hashes `recipe` and the library's code. Of several processes one builds while the others wait; a
-    build that dies leaves nothing that counts. UserError when the cache folder cannot be written, or when what lies there
-    was made by another recipe.
+    build that dies leaves nothing that counts. UserError when the cache folder cannot be written, or when what lies
+    there was made by another recipe.
     """
-    recipe = {**recipe, "code": source_digest()}
+    recipe = json.loads(json.dumps({**recipe, "code": source_digest()}))  # as it will be read back: tuples are lists
     folder = cache_root() / kind / digest(recipe)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -9,22 +9,32 @@ from xmkd_lib.cache import cache_root
 from xmkd_lib.data import sources
 from xmkd_lib.errors import UserError
 
-REQUIRED = ("torch", "torchaudio", "numpy", "pandas", "accelerate", "safetensors", "pydantic", "soundfile", "pillow")
-FOR_NOTEBOOKS = (
-    "jupyterlab",
-    "ipywidgets",
-    "ipykernel",
-    "papermill",
+REQUIRED = (
+    "torch",
+    "torchaudio",
+    "numpy",
+    "pandas",
+    "accelerate",
+    "safetensors",
+    "pydantic",
+    "soundfile",
+    "pillow",
+    "pyyaml",
+    "filelock",
     "matplotlib",
-    "seaborn",
-    "umap-learn",
-    "scipy",
+    "typer",
+    "rich",
     "jinja2",
+    "psutil",
 )
+FOR_NOTEBOOKS = ("jupyterlab", "ipywidgets", "ipykernel", "papermill", "seaborn", "umap-learn", "scipy")
 
 
 class Finding(NamedTuple):
-    """One thing looked at: whether it is well, what was found, and the remedy if it is not. `required`: nothing works without."""
+    """One thing looked at: whether it is well, what was found, and the remedy if it is not.
+
+    `required`: nothing works without.
+    """
 
     what: str
     found: str
@@ -79,7 +89,7 @@ def _torchaudio() -> Finding:
 def _cache() -> Finding:
     root = cache_root()
     nearest = next(folder for folder in (root, *root.parents) if folder.exists())
-    writable = os.access(nearest, os.W_OK)
+    writable = nearest.is_dir() and os.access(nearest, os.W_OK)
     remedy = "" if writable else "Name a folder that can be written in the environment variable XMKD_CACHE."
     return Finding("cache", str(root), writable, True, remedy)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from xmkd_lib.models import count_parameters
+from xmkd_lib.objective import names_of
 from xmkd_lib.records import Result, environment
 from xmkd_lib.settings import Experiment
 from xmkd_lib.study import OnEpoch, Study
@@ -14,10 +15,10 @@ from xmkd_lib.study import OnEpoch, Study
 def run(experiment: Experiment, out: str | Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
     """Train a student by the experiment's method and measure it, at the last and at the validation-chosen epoch.
 
-    Metrics without suffix are the last epoch's, those with `_best` the validation-chosen one's. `out`: a folder that receives
-    `result.json` and `checkpoint/student_{last,best}.safetensors`. `on_epoch` gets each row of the curves as it comes.
-    UserError on settings or data that do not fit, Diverged when the loss is no longer finite. On one CPU, the same settings
-    give the same metrics bit for bit.
+    Metrics without suffix are the last epoch's, those with `_best` the validation-chosen one's. `out`: a folder that
+    receives `result.json` and `checkpoint/student_{last,best}.safetensors`. `on_epoch` gets each row of the curves as
+    it comes. UserError on settings or data that do not fit, Diverged when the loss is no longer finite. On one CPU, the
+    same settings give the same metrics bit for bit.
 
     >>> from xmkd_lib import Experiment, run
     >>> result = run(Experiment.preset("smoke", method="soft_feature"))  # doctest: +SKIP
@@ -36,7 +37,8 @@ def run(experiment: Experiment, out: str | Path | None = None, on_epoch: OnEpoch
     if not terms:
         study.offer_reference(network)
     metrics |= {"best_epoch": fitted.best_epoch, "parameters": count_parameters(network)}
-    metrics |= {f"margin_{term.loss}": term.margin for term in terms if term.margin is not None}
+    named = zip(names_of(terms), terms, strict=True)
+    metrics |= {f"margin_{name}": term.margin for name, term in named if term.margin is not None}
     result = Result(
         settings=experiment.model_dump(mode="json"),
         metrics=metrics,

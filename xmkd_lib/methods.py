@@ -40,7 +40,7 @@ PRESETS: dict[str, Callable[[Constraints], list[Term]]] = {
     "soft": lambda c: [c.feature(soft=True), c.classifier(soft=True)],
     "soft_quality": lambda c: [c.feature(soft=True), c.classifier(soft=True)],
 }
-WITH_QUALITY = {"soft_quality"}
+WITH_QUALITY = ("soft_quality",)
 
 
 def names() -> list[str]:
@@ -49,7 +49,7 @@ def names() -> list[str]:
 
 
 def terms(method: str | list[Term], constraints: Constraints) -> list[Term]:
-    """The terms of a preset, of a loss's name (that loss, hard), or of a list of terms. UserError on an unknown name."""
+    """The terms of a preset, of a loss's name (that loss, hard), or of a list. UserError on an unknown name."""
     if not isinstance(method, str):
         return list(method)
     if method in PRESETS:

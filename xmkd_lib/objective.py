@@ -1,10 +1,12 @@
 """A method is a list of terms; the objective adds them to cross-entropy and says what each contributed."""
 
 import inspect
-from typing import Any, Literal
+import json
+from collections import Counter
+from typing import Annotated, Any, Literal
 
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from xmkd_lib import losses
@@ -12,6 +14,17 @@ from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.losses.base import LOSSES
 from xmkd_lib.losses.soften import MODES
 from xmkd_lib.outputs import Outputs
+
+
+def _as_json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except TypeError as error:
+        raise ValueError(f"must be JSON ({error})") from None
+
+
+Margin = Annotated[float, Field(ge=0)] | Literal["auto"]
+JsonDict = Annotated[dict[str, Any], AfterValidator(_as_json)]  # tuples become lists, as they will be read back
 
 
 class Term(BaseModel):
@@ -24,13 +37,21 @@ class Term(BaseModel):
     '4·l2 (hinge, margin auto)'
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     loss: str
-    params: dict[str, Any] = Field(default_factory=dict)
-    margin: float | Literal["auto"] | None = None
+    params: JsonDict = Field(default_factory=dict)
+    margin: Margin | None = None
     mode: str = "hinge"
-    weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    weight: float = Field(1.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_names(cls, given: Any) -> Any:
+        for name in given if isinstance(given, dict) else ():
+            if name not in cls.model_fields:
+                raise unknown_name("entry of a term", name, cls.model_fields)
+        return given
 
     def check_names(self) -> None:
         """UserError with the nearest valid name when there is no such loss or mode."""
@@ -51,6 +72,20 @@ class Term(BaseModel):
         margin = self.margin if isinstance(self.margin, str) else f"{self.margin or 0:.3g}"
         constraint = "hard" if self.margin is None else f"{self.mode}, margin {margin}"
         return f"{self.weight:g}·{self.loss} ({constraint})"
+
+
+def names_of(terms: list[Term]) -> list[str]:
+    """A name for each term's figures: its loss, and a number where the loss occurs again.
+
+    >>> names_of([Term(loss="l2"), Term(loss="kd"), Term(loss="l2", margin=1.0)])
+    ['l2', 'kd', 'l2_2']
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for term in terms:
+        seen[term.loss] += 1
+        names.append(term.loss if seen[term.loss] == 1 else f"{term.loss}_{seen[term.loss]}")
+    return names
 
 
 class Objective(nn.Module):
@@ -76,19 +111,20 @@ class Objective(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The scalar to minimise and, detached, each part: `ce`, and per term its hard value and active share.
 
-        student: in the teacher's embedding space. training_logits (N, C): with the head's margin. w_ce, w_kd (N,) or None.
+        student: in the teacher's embedding space. training_logits (N, C): with the head's margin. w_ce, w_kd (N,) or
+        None.
         """
         ce = F.cross_entropy(training_logits.float(), labels, reduction="none")
         total = _weighted_mean(ce, w_ce)
         parts = {"ce": ce.detach().mean()}
-        for term, loss in zip(self.terms, self.losses, strict=True):
+        for name, term, loss in zip(names_of(self.terms), self.terms, self.losses, strict=True):
             if teacher is None:
                 raise UserError(f"Term {term} compares with a teacher, and no teacher outputs were given.")
             hard = (loss.loss if term.margin is not None else loss)(student, teacher, labels)
             values = loss.soft(hard, teacher, labels) if term.margin is not None else hard
             total = total + term.weight * _weighted_mean(values, w_kd)
-            parts[term.loss] = hard.detach().mean()
-            parts[f"{term.loss}_active"] = (values.detach() > 0).float().mean()
+            parts[name] = hard.detach().mean()
+            parts[f"{name}_active"] = (values.detach() > 0).float().mean()
         return total, parts
 
 

@@ -1,7 +1,6 @@
 """Results on disk: one JSON a run, checked when written and when read, and never half there."""
 
 import json
-import math
 import os
 import platform
 import tempfile
@@ -9,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from xmkd_lib.errors import UserError
@@ -17,7 +17,7 @@ SCHEMA = 1
 
 
 class Result(BaseModel):
-    """What a run found: its settings, its metrics (all finite), curves (a value per evaluated epoch), timings in seconds."""
+    """What a run found: settings, metrics, curves (a value per evaluated epoch), timings in seconds; all finite."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,10 +35,10 @@ class Result(BaseModel):
             raise ValueError(f"result schema {value}, this version of xmkd reads {SCHEMA}")
         return value
 
-    @field_validator("metrics", "timings")
+    @field_validator("metrics", "curves", "timings")
     @classmethod
-    def _finite(cls, values: dict[str, float]) -> dict[str, float]:
-        broken = [name for name, value in values.items() if not math.isfinite(value)]
+    def _finite(cls, values: dict[str, Any]) -> dict[str, Any]:
+        broken = [name for name, value in values.items() if not np.isfinite(value).all()]
         if broken:
             raise ValueError(f"not finite: {', '.join(broken)}")
         return values
@@ -58,11 +58,13 @@ class Result(BaseModel):
 
 
 def read_json(path: str | Path) -> Any:
-    """A JSON file's content. UserError naming the file when it is missing or cut short."""
+    """A JSON file's content. UserError naming the file when it cannot be read or is cut short."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file.") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: no valid JSON ({error}). Delete it and run again.") from None
 
@@ -78,9 +80,8 @@ def write_atomically(path: str | Path, content: str | bytes) -> Path:
             file.write(data)
         os.chmod(temporary, 0o644)  # mkstemp makes files that others cannot read
         os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    finally:
+        Path(temporary).unlink(missing_ok=True)  # there only if writing failed or was interrupted
     return path
 
 

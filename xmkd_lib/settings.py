@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xmkd_lib import data, methods, models
 from xmkd_lib.errors import UserError, unknown_name
-from xmkd_lib.objective import Term
+from xmkd_lib.objective import JsonDict, Margin, Term
 
 # What a preset changes of the defaults below, which are the demo on `people`.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -23,12 +23,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "dataset_params": {"identities": 600, "utterances": 20, "val_identities": 100, "test_identities": 200,
                                "image_size": 64, "sample_rate": 16000, "seconds": 1.5},
             "student_model": "resnet34", "student_width": 0.5, "teacher_model": "resnet34", "teacher_width": 0.5,
-            "embedding_dim": 256, "batch_size": 128, "epochs": 90, "teacher_epochs": 60,
+            "embedding_dim": 256, "batch_size": 128, "epochs": 90, "teacher_epochs": 60, "learning_rate": 0.002,
         },
     },
     "digits": {
         "smoke": {"dataset_params": {"utterances": 2}, "epochs": 2, "teacher_epochs": 2, "batch_size": 16},
-        "demo": {"dataset_params": {"utterances": 10}, "epochs": 30, "teacher_epochs": 15},
+        "demo": {"dataset_params": {"utterances": 30}, "epochs": 25, "teacher_epochs": 10},
         "full": {"epochs": 60, "teacher_epochs": 30},
     },
 }  # fmt: skip
@@ -43,17 +43,17 @@ class Experiment(BaseModel):
     True
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
     dataset: str = "people"
-    dataset_params: dict[str, Any] = Field({}, description="parameters of the data set; its seed is the experiment's")
+    dataset_params: JsonDict = Field({}, description="parameters of the data set; its seed is the experiment's")
     pairing: Literal["true", "shuffled", "shuffled_within_class"] = "true"
     method: str | list[Term] = Field("soft", description="preset, loss name, or list of terms")
-    seed: int = Field(0, ge=0, description="data, initial weights and batch order")
+    seed: int = Field(0, ge=0, lt=2**32, description="data, initial weights and batch order")
 
     teacher_model: str | None = Field(None, description="None: resnet_small for images, tdnn for speech")
     teacher_width: float = Field(0.25, gt=0)
-    teacher_epochs: int = Field(30, ge=1)
+    teacher_epochs: int = Field(25, ge=1)
     student_model: str | None = Field(None, description="None: tdnn for speech, resnet_small for images")
     student_width: float = Field(0.75, gt=0)
     embedding_dim: int = Field(32, ge=2, description="of the student")
@@ -64,18 +64,18 @@ class Experiment(BaseModel):
     head_margin: float = Field(0.0, ge=0, lt=1.5, description="additive angular margin, radians")
 
     feature_loss: str = "l2"
-    feature_margin: float | Literal["auto"] = Field("auto", description="of the soft feature constraint")
+    feature_margin: Margin = Field("auto", description="of the soft feature constraint")
     feature_weight: float = Field(4.0, ge=0)
     classifier_loss: str = "teacher_head"
-    classifier_margin: float | Literal["auto"] = Field("auto", description="of the soft classifier constraint")
+    classifier_margin: Margin = Field("auto", description="of the soft classifier constraint")
     classifier_weight: float = Field(1.0, ge=0)
     margin_mode: Literal["hinge", "squared", "smooth", "bounded"] = "hinge"
     quality_mapping: Literal["linear", "softmax", "power", "gate"] = "linear"
     quality_strength: float = Field(0.5, ge=0, description="0: all weights are 1")
 
-    epochs: int = Field(90, ge=1)
+    epochs: int = Field(40, ge=1)
     batch_size: int = Field(64, ge=2)
-    learning_rate: float = Field(0.003, gt=0)
+    learning_rate: float = Field(0.005, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
     evaluate_every: int = Field(5, ge=1, description="epochs")
@@ -123,7 +123,8 @@ class Experiment(BaseModel):
         if preset not in sizes:
             raise unknown_name("preset", preset, sizes)
         chosen = sizes[preset]
-        params = {**chosen.get("dataset_params", {}), **settings.get("dataset_params", {})}
+        given = settings.get("dataset_params", {})
+        params = {**chosen.get("dataset_params", {}), **given} if isinstance(given, dict) else given
         return cls(**{**chosen, **settings, "dataset_params": params})
 
 
@@ -131,6 +132,10 @@ def explain(error: ValidationError) -> str:
     """pydantic's findings, one line each, with the setting, the value seen and what would be valid."""
     lines = []
     for found in error.errors():
-        name = ".".join(str(part) for part in found["loc"][:1])
-        lines.append(f"Setting {name!r} is {found['input']!r}: {found['msg'][0].lower()}{found['msg'][1:]}.")
+        setting, *inner = found["loc"]  # inner also has pydantic's names of a union's branches
+        name = ".".join(
+            str(part) for part in (setting, *(p for p in inner if isinstance(p, int) or p in Term.model_fields))
+        )
+        problem = found["msg"].removeprefix("Value error, ").rstrip(".")
+        lines.append(f"Setting {name!r} is {found['input']!r}: {problem[0].lower()}{problem[1:]}.")
     return "\n".join(dict.fromkeys(lines))

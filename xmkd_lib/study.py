@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from xmkd_lib import data, losses, methods, models, quality
 from xmkd_lib.assessment import assess, distance, val_error
-from xmkd_lib.cache import artefact
+from xmkd_lib.cache import artefact, read_tensors
 from xmkd_lib.data.pairing import pair
 from xmkd_lib.errors import UserError
 from xmkd_lib.features import extract, shifted
@@ -28,13 +28,11 @@ from xmkd_lib.training import Fitted, Schedule, TrainingSet, fit
 
 DEFAULT_MODEL = {"image": "resnet_small", "speech": "tdnn"}
 ESTIMATOR = {"image": "image.sharpness", "speech": "speech.energy_snr"}
-# What a cached teacher depends on; the reference student depends on these and on all of its own.
-TEACHER_SETTINGS = ("dataset", "dataset_params", "seed", "teacher_model", "teacher_width", "teacher_epochs", "embedding_dim",
-                    "teacher_embedding_dim", "head_scale", "batch_size", "learning_rate", "weight_decay", "warmup",
-                    "image_shift", "device", "precision")  # fmt: skip
-STUDENT_SETTINGS = ("dataset", "dataset_params", "seed", "student_model", "student_width", "embedding_dim", "head_scale",
-                    "head_margin", "epochs", "batch_size", "learning_rate", "weight_decay", "warmup", "evaluate_every", "image_shift",
-                    "device", "precision")  # fmt: skip
+# What a cached teacher and a cached reference student depend on.
+BOTH = ("dataset", "dataset_params", "seed", "head_scale", "batch_size", "learning_rate", "weight_decay", "warmup",
+        "evaluate_every", "image_shift", "device", "precision")  # fmt: skip
+TEACHER_SETTINGS = (*BOTH, "teacher_model", "teacher_width", "teacher_epochs")  # and the width of its embedding
+STUDENT_SETTINGS = (*BOTH, "student_model", "student_width", "embedding_dim", "head_margin", "epochs")
 OnEpoch = Callable[[dict[str, float]], None]
 
 
@@ -46,9 +44,13 @@ class Study:
 
     def __init__(self, experiment: Experiment):
         self.experiment = experiment
-        self.accelerator = _accelerator(experiment.device, experiment.precision)
-        self.device = self.accelerator.device
+        self.device = _accelerator(experiment.device, experiment.precision).device
         self.timings: dict[str, float] = {}
+
+    @property
+    def teacher_dim(self) -> int:
+        """Width of the teacher's embedding."""
+        return self.experiment.teacher_embedding_dim or self.experiment.embedding_dim
 
     @cached_property
     def dataset(self) -> data.PairedDataset:
@@ -70,8 +72,8 @@ class Study:
     def bank(self) -> TeacherBank:
         """The teacher's outputs for every row's own teacher input."""
         started = time.perf_counter()
-        folder = artefact("teachers", self._recipe(TEACHER_SETTINGS), self._build_teacher)
-        key = bank_key(load_file(folder / "teacher.safetensors"), self.dataset)
+        folder = artefact("teachers", {**self._recipe(TEACHER_SETTINGS), "dim": self.teacher_dim}, self._build_teacher)
+        key = bank_key(read_tensors(folder / "teacher.safetensors"), self.dataset)
         bank = TeacherBank.load(folder / "bank.safetensors", key)
         self.timings["teacher_seconds"] = time.perf_counter() - started
         return bank
@@ -86,11 +88,11 @@ class Study:
 
     @cached_property
     def reference(self) -> dict[str, Tensor]:
-        """Per split, the embeddings of a student trained without distillation, at its validation-chosen epoch; on the CPU."""
+        """Per split, embeddings of a student trained without distillation, at its chosen epoch; on the CPU."""
         started = time.perf_counter()
         folder = artefact("references", self._recipe(STUDENT_SETTINGS), self._build_reference)
         self.timings["reference_seconds"] = time.perf_counter() - started
-        return load_file(folder / "reference.safetensors")
+        return read_tensors(folder / "reference.safetensors")
 
     def offer_reference(self, network: Network) -> None:
         """Let the other methods of this seed use a student that was trained without distillation as their reference."""
@@ -99,7 +101,6 @@ class Study:
     def student(self) -> Network:
         """A new student, with the same initial weights for every method of one seed."""
         chosen = self.experiment
-        teacher_dim = chosen.teacher_embedding_dim or chosen.embedding_dim
         network = self._network(
             self.dataset.student_modality,
             self.features["train"],
@@ -108,9 +109,9 @@ class Study:
             chosen.embedding_dim,
             chosen.head_margin,
         )
-        if teacher_dim != chosen.embedding_dim:
+        if self.teacher_dim != chosen.embedding_dim:
             with _initial_weights(chosen.seed):
-                network.projector = nn.Linear(chosen.embedding_dim, teacher_dim).to(self.device)
+                network.projector = nn.Linear(chosen.embedding_dim, self.teacher_dim).to(self.device)
         return network
 
     def terms(self) -> list[Term]:
@@ -123,8 +124,8 @@ class Study:
     def auto_margin(self, term: Term) -> float:
         """The held-out distance in the term's units (METHOD §2), from training and validation data alone.
 
-        A loss that needs labels is measured where labels are the teacher's classes: on the validation split, or, where that
-        has other identities, on held-out recordings of the training identities.
+        A loss that needs labels is measured where labels are the teacher's classes: on the validation split, or, where
+        that has other identities, on held-out recordings of the training identities.
         """
         loss = term.model_copy(update={"margin": None}).build(self.bank.head)
         new_identities = self.labels[self.dataset.rows("val")].max() >= self.dataset.num_classes
@@ -143,12 +144,14 @@ class Study:
         return losses.auto_margin(loss, reference["train"], train, reference[split], held_out, labels, groups)
 
     def train(self, terms: list[Term], on_epoch: OnEpoch | None = None) -> tuple[Network, Fitted]:
-        """Train a new student with these terms: the student at the last epoch, and both epochs' weights with the curves."""
+        """Train a new student: the student at the last epoch, and both epochs' weights with the curves."""
         network = self.student()
-        teacher = self.teacher["train"] if terms else None
+        teacher = self.teacher["train"]  # also without terms: every assessment measures the distance to it
         weights = self.quality_weights() if terms and self.experiment.method in methods.WITH_QUALITY else (None, None)
         augment = self._augmentation(self.dataset.student_modality)
-        training = TrainingSet(self.features["train"], self._train_labels(), teacher, *weights, augment)
+        training = TrainingSet(
+            self.features["train"], self._train_labels(), teacher if terms else None, *weights, augment
+        )
         objective = Objective(terms, self.bank.head if terms else None)
         fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch)
         return network, fitted
@@ -157,6 +160,7 @@ class Study:
         """A student's outputs per split, on the device."""
         return {split: infer(network, self.features[split]) for split in splits or self.features}
 
+    @torch.no_grad()
     def assess(self, network: Network, splits: tuple[str, ...] | None = None) -> dict[str, float]:
         """All metrics of a student at its present weights: METHOD §7."""
         outputs = self.outputs(network, splits)
@@ -212,15 +216,17 @@ class Study:
             seed=chosen.seed,
         )
         objective = objective.to(self.device)
-        return fit(network, objective, training, schedule, self.accelerator, held_out, "val_error", on_epoch)
+        accelerator = _accelerator(chosen.device, chosen.precision)
+        return fit(network, objective, training, schedule, accelerator, held_out, "val_error", on_epoch)
 
     def _build_teacher(self, folder: Path) -> None:
         """Train the teacher on its own modality; its validation-chosen epoch fills the bank."""
         chosen, modality = self.experiment, self.dataset.teacher_modality
         features = extract(self.dataset, modality, self.device)
         by_split = self._by_split(features)
-        width = chosen.teacher_embedding_dim or chosen.embedding_dim
-        network = self._network(modality, features, chosen.teacher_model, chosen.teacher_width, width, margin=0.0)
+        network = self._network(
+            modality, features, chosen.teacher_model, chosen.teacher_width, self.teacher_dim, margin=0.0
+        )
 
         def assess_teacher(net: Network, splits: tuple[str, ...]) -> dict[str, float]:
             return assess(self.dataset, {split: infer(net, by_split[split]) for split in splits})
@@ -283,6 +289,6 @@ def _accelerator(device: str, precision: str) -> Accelerator:
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("Setting 'device' is 'cuda', and torch sees no CUDA device: use device='auto' or 'cpu'.")
     cpu = device == "cpu" or not torch.cuda.is_available()
-    # accelerate keeps its first settings for the whole process; a notebook may run several experiments
+    # accelerate's settings are the whole process's; a notebook may hold several studies, so each fit sets its own
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=cpu, mixed_precision=precision)

@@ -34,8 +34,8 @@ def bank_key(weights: dict[str, Tensor], dataset: PairedDataset) -> str:
 class TeacherBank:
     """A trained teacher's outputs for every row of a data set.
 
-    ids (n) in table order, outputs with embedding (n, D) and logits (n, C), the classifier's rows `weight` (C, D) and `scale`,
-    on the CPU. `key` names teacher weights, preprocessing and data.
+    ids (n) in table order, outputs with embedding (n, D) and logits (n, C), the classifier's rows `weight` (C, D) and
+    `scale`, on the CPU. `key` names teacher weights, preprocessing and data.
     """
 
     ids: list[str]
@@ -69,16 +69,17 @@ class TeacherBank:
         """Read a bank. UserError when the file is broken or `key` is given and differs from the file's."""
         try:
             with safe_open(path, framework="pt") as file:
-                header: dict[str, Any] = file.metadata()
+                header = file.metadata()
                 embedding, logits, weight = (file.get_tensor(name) for name in ("embedding", "logits", "weight"))
-        except (SafetensorError, FileNotFoundError) as error:
+            ids, scale, found = json.loads(header["ids"]), float(header["scale"]), header["key"]
+        except (SafetensorError, OSError, TypeError, KeyError) as error:  # the last two: no header of a bank
             raise UserError(f"{path}: no readable teacher bank ({error}). Delete it and run again.") from None
-        if key is not None and header["key"] != key:
+        if key is not None and found != key:
             raise UserError(
-                f"{path}: holds outputs for key {header['key']}, needed is {key}: teacher, preprocessing or data differ. "
+                f"{path}: holds outputs for key {found}, needed is {key}: teacher, preprocessing or data differ. "
                 "Build the bank again."
             )
-        return cls(json.loads(header["ids"]), Outputs(embedding, logits), weight, float(header["scale"]), header["key"])
+        return cls(ids, Outputs(embedding, logits), weight, scale, found)
 
     def take(self, ids: Sequence[str]) -> Outputs:
         """Outputs of some samples, in the order of `ids`. UserError naming the first id that the bank lacks."""

@@ -111,8 +111,8 @@ def fit(
 ) -> Fitted:
     """Train `network` with AdamW and return both epochs' weights; the network itself ends at the last epoch.
 
-    `evaluate(network)` gives held-out figures at every evaluated epoch; the epoch with the lowest `choose_by` of them is
-    the validation-chosen one, the earliest on a tie. `on_epoch` receives each row of the curves as it comes.
+    `evaluate(network)` gives held-out figures at every evaluated epoch; the epoch with the lowest `choose_by` of them
+    is the validation-chosen one, the earliest on a tie. `on_epoch` receives each row of the curves as it comes.
     Raises Diverged when the loss is no longer finite, UserError when there are fewer than two training samples.
     """
     if len(data.labels) < 2:

@@ -7,6 +7,7 @@ import pytest
 
 from xmkd_lib import data
 from xmkd_lib.data.people import faces, voices
+from xmkd_lib.data.people.canvas import blur
 from xmkd_lib.data.people.traits import draw_person, stream
 
 
@@ -76,25 +77,25 @@ def test_a_voice_is_harmonic_with_formants_where_the_vowels_are():
 def _face(**changes):
     rng = stream("face", 0, "train", 2, 0)
     session = faces.draw_session(rng, (0, 0))._replace(**changes)
-    return faces.render(faces.look(draw_person(0, "train", 2, 0.5).face), session, rng, 48) / 255
+    return faces.render([faces.look(draw_person(0, "train", 2, 0.5).face)], [session], [rng], 48)[0] / 255
 
 
 def test_more_blur_less_sharpness():
-    sharpness = [np.diff(_face(blur=blur, noise=0.0), axis=2).var() for blur in (0.0, 0.3, 0.6, 1.0, 1.5, 2.5)]
+    sharpness = [np.diff(_face(blur=width, noise=0.0), axis=2).var() for width in (0.0, 0.3, 0.6, 1.0, 1.5, 2.5)]
     assert all(a > b for a, b in itertools.pairwise(sharpness))
 
 
 def test_blur_has_the_stated_width_and_keeps_brightness():
-    point = np.zeros((3, 41, 41))
-    point[:, 20, 20] = 1
-    spread = faces._blur(point, 1.7)
+    point = np.zeros((3, 2, 41, 41))
+    point[:, :, 20, 20] = 1
+    spread = blur(point, np.array([1.7, 0.0])[:, None, None])
     offset = np.arange(41) - 20
-    assert spread.sum() == pytest.approx(3)
-    assert np.sqrt((spread[0].sum(0) * offset**2).sum()) == pytest.approx(1.7, rel=0.03)
-    assert np.allclose(spread, spread.swapaxes(1, 2))
-    flat = np.full((3, 16, 16), 0.4)
-    assert np.allclose(faces._blur(flat, 3.0), flat)
-    assert faces._blur(flat, 0.0) is flat
+    assert np.allclose(spread.sum((2, 3)), 1)
+    assert np.sqrt((spread[0, 0].sum(0) * offset**2).sum()) == pytest.approx(1.7, rel=0.03)
+    assert np.allclose(spread, spread.swapaxes(2, 3))
+    assert np.array_equal(spread[:, 1], point[:, 1])  # no blur beside a blurred picture
+    flat = np.full((3, 1, 16, 16), 0.4)
+    assert np.allclose(blur(flat, np.full((1, 1, 1), 3.0)), flat)
 
 
 def test_light_and_sensor_noise_do_as_they_say():
@@ -112,15 +113,29 @@ def test_a_turned_head_moves_nose_more_than_ears():
     assert change[18:30].mean() > 2 * change[:6].mean()
 
 
+@pytest.mark.parametrize("number", range(40))
+def test_hair_leaves_the_eyes_free(number):
+    look = faces.look(draw_person(0, "train", number, 0.5).face)
+    paint = np.array([0.0, 1.0, 0.0])  # hair that nothing else looks like; the eyes' own colours have little green
+    look = look._replace(hair=paint, beard=0.0, iris=np.zeros(3))
+    rng = stream("face", 0, "train", number, 0)
+    session = faces.draw_session(rng, (0, 0))._replace(roll=0.0, yaw=0.0, shift_x=0.0, shift_y=0.0, noise=0.0, scale=1.0)
+    image = faces.render([look], [session], [rng], 96)[0].astype(float)
+    x, y, radius, _ = look.eye
+    for side in (-1, 1):
+        across, down = (round((place + 1) * 48) for place in (side * x, y - 0.04))
+        reach = round(0.6 * radius * 48)
+        eye = image[:, down - reach // 2 : down + reach // 2 + 1, across - reach : across + reach + 1]
+        assert (eye[1] - eye[0]).max() < 60
+
+
 @pytest.mark.parametrize(
     "trait", ["sex", "age", "size", "skin", "hair_dark", "jaw", "eye_distance", "mouth_width", "brow"]
 )
 def test_extreme_traits_still_draw(trait):
     who, rng = draw_person(0, "train", 1, 0.5), stream("face", 0, "train", 1, 0)
     session = faces.draw_session(rng, (0, 0))
-    images = [
-        faces.render(faces.look({**who.face, trait: z}), session, stream("face", 0, "val", 0, 0), 48)
-        for z in (-2.5, 2.5)
-    ]
-    assert images[0].shape == (3, 48, 48)
+    looks = [faces.look({**who.face, trait: z}) for z in (-2.5, 2.5)]
+    images = faces.render(looks, [session] * 2, [stream("face", 0, "val", 0, 0) for _ in looks], 48)
+    assert images.shape == (2, 3, 48, 48)
     assert not np.array_equal(*images)

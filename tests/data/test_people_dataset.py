@@ -9,6 +9,7 @@ import torch
 from xmkd_lib import data
 from xmkd_lib.data import check_table
 from xmkd_lib.data.people import VERSION
+from xmkd_lib.data.people.dataset import _BATCH
 from xmkd_lib.errors import UserError
 
 SMALL = {"identities": 4, "utterances": 3, "val_identities": 3, "test_identities": 3, "eval_utterances": 2}
@@ -79,6 +80,17 @@ def test_a_row_does_not_depend_on_order_batch_or_other_counts(small):
             alone = other.inputs(modality, there)
             among = small.inputs(modality, [*range(len(small) - 1, 0, -1), *here])[-1:]
             assert torch.equal(alone, among), (modality, name)
+
+
+def test_a_row_drawn_alone_is_the_row_drawn_among_others_of_every_blur_and_size():
+    for image_size in (16, 48, 75):
+        params = {**SMALL, "image_size": image_size, "blur": [0, 4], "seconds": 0.1}
+        together, alone = data.create("people", **params), data.create("people", **params)
+        rows = range(len(together))
+        assert len(rows) > _BATCH
+        for modality in ("image", "speech"):
+            apart = torch.cat([alone.inputs(modality, [row]) for row in reversed(rows)]).flip(0)
+            assert torch.equal(together.inputs(modality, rows), apart)
 
 
 def test_seeds_sessions_and_splits_differ(small):
@@ -161,5 +173,5 @@ def test_samples_are_the_stored_ones(small, modality):
     rows = [small.table.index[small.table.id == name].item() for name in ids]
     steps = {"image": 255, "speech": 32767}[modality]
     whole = np.rint(small.inputs(modality, rows).numpy().astype(np.float64) * steps).astype("<i4")
-    assert VERSION == 1
+    assert VERSION == 2
     assert hashlib.sha256(whole.tobytes()).hexdigest() == DIGESTS[modality]

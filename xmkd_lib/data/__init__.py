@@ -1,16 +1,14 @@
 """Paired data sets: `data.create("people", shared=0.5)`, `data.names()`."""
 
-from xmkd_lib.data.base import SPLITS, PairedDataset, Sample, check_table
-from xmkd_lib.registry import Registry
+from xmkd_lib.data import digits, people  # noqa: F401  they register themselves
+from xmkd_lib.data.base import DATASETS, SPLITS, PairedDataset, Sample, check_table
 
-registry = Registry("data set")
+__all__ = ["SPLITS", "PairedDataset", "Sample", "check_table", "create", "names", "registry"]
+
+registry = DATASETS
 create = registry.create
 
 
 def names() -> list[str]:
     """All data sets, sorted."""
     return sorted(registry)
-
-
-__all__ = ["SPLITS", "PairedDataset", "Sample", "check_table", "create", "names", "registry"]
-from xmkd_lib.data import digits, people  # noqa: E402, F401  (they register themselves; need the registry above)

@@ -9,7 +9,9 @@ import pandas as pd
 from torch import Tensor
 
 from xmkd_lib.errors import UserError
+from xmkd_lib.registry import Registry
 
+DATASETS = Registry("data set")
 SPLITS = ("train", "val", "test", "heldout")
 COLUMNS = ("id", "label", "split", "identity", "session")
 

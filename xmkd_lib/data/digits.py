@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xmkd_lib.data import registry, sources
-from xmkd_lib.data.base import PairedDataset, check_table
+from xmkd_lib.data import sources
+from xmkd_lib.data.base import DATASETS, PairedDataset, check_table
 from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.modalities import fit_length, read_audio
 
@@ -24,7 +24,7 @@ DIRECTIONS = {"image_to_speech": ("image", "speech"), "speech_to_image": ("speec
 PIXELS = 28  # width and height of an MNIST image
 
 
-@registry.register("digits")
+@DATASETS.register("digits")
 class Digits(PairedDataset):
     """MNIST images (teacher) and the Free Spoken Digit Dataset (student), paired by digit; speakers left out.
 

@@ -32,9 +32,9 @@ class LinearHead(nn.Module):
 class AAMHead(nn.Module):
     """Additive angular margin: scale·cos θ for inference, scale·cos(θ_y + margin) for the own class in training.
 
-    (N, D) -> (N, C). Margin in radians; margin 0 is the cosine softmax. Source: Deng et al. 2019 (ArcFace), eq. 3. Beyond
-    θ + margin = π, where the cosine would rise again, the linear continuation of the authors' code is used. The cosine is
-    clamped to ±(1 − 1e-7), since the derivative of acos is infinite at ±1.
+    (N, D) -> (N, C). Margin in radians; margin 0 is the cosine softmax. Source: Deng et al. 2019 (ArcFace), eq. 3.
+    Beyond θ + margin = π, where the cosine would rise again, the linear continuation of the authors' code is used. The
+    cosine is clamped to ±(1 − 1e-7), since the derivative of acos is infinite at ±1.
     """
 
     def __init__(self, embedding_dim: int, num_classes: int, scale: float = 32.0, margin: float = 0.2):

@@ -30,8 +30,8 @@ class ResNet(nn.Module):
 
     `width` scales the channels: width 1 means 32, 64, 128, 256 in the four stages, the size usual in speaker
     recognition; the paper's student has 1/4, 1/2 and 1. Images are averaged over space; spectrograms keep their
-    frequency axis and pool mean and standard deviation over time. `stem_stride` 2 halves the resolution at once; `grid` is the number
-    of cells each way that an image is averaged in.
+    frequency axis and pool mean and standard deviation over time. `stem_stride` 2 halves the resolution at once; `grid`
+    is the number of cells each way that an image is averaged in.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ Figures are made without pyplot: nothing is kept open, and threads and notebooks
 
 import base64
 import functools
+import html
 import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -97,9 +98,21 @@ def themed(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapper
 
 
+class Picture(Figure):
+    """A Figure that shows itself in a notebook, with its alternative text, and whether or not pyplot is in use."""
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(RC):
+            self.savefig(buffer, format="png", dpi=110)
+        png = base64.b64encode(buffer.getvalue()).decode()
+        page = f'<img alt="{html.escape(alt_text(self))}" src="data:image/png;base64,{png}">'
+        return {"image/png": png, "text/html": page, "text/plain": alt_text(self)}
+
+
 def canvas(rows: int, columns: int, width: float, height: float, **kwargs: object) -> tuple[Figure, list[Axes]]:
     """An empty figure (inches) and its axes, row by row."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Picture(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, **kwargs).flat)
 
 

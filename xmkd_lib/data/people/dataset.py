@@ -10,16 +10,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from xmkd_lib.data import registry
-from xmkd_lib.data.base import PairedDataset, check_table
+from xmkd_lib.data.base import DATASETS, PairedDataset, check_table
 from xmkd_lib.data.people import faces, voices
 from xmkd_lib.data.people.traits import Person, draw_person, readable, stream
 from xmkd_lib.errors import UserError, unknown_name
 
-VERSION = 1  # of the generator: raise it when a pixel or a sample changes, so that cached teacher outputs expire
+VERSION = 2  # of the generator: raise it when a pixel or a sample changes, so that cached teacher outputs expire
+_BATCH = 32  # rows drawn together: few numpy calls a row, and small enough for a processor's cache
 
 
-@registry.register("people")
+@DATASETS.register("people")
 class People(PairedDataset):
     """Synthetic persons: a drawn face (teacher) and a synthesised voice (student), for speaker verification.
 
@@ -100,22 +100,31 @@ class People(PairedDataset):
             self._drawn[modality] = np.zeros(len(self.table), bool)
         cache, drawn = self._cache[modality], self._drawn[modality]
         rows = np.arange(len(self.table))[np.asarray(rows, dtype=np.int64)]
-        for row in np.unique(rows[~drawn[rows]]):
-            cache[row] = self._draw(modality, row)
-            drawn[row] = True
+        wanted = np.unique(rows[~drawn[rows]])
+        draw = self._photographs if modality == "image" else self._recordings
+        np.empty(2**24, np.uint8)  # freed at once: glibc then keeps the memory of temporaries, which halves the time
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            cache[batch] = draw(batch)
+            drawn[batch] = True
         steps = 255 if modality == "image" else 32767
         return torch.from_numpy(cache[rows].astype(np.float32) / np.float32(steps))
 
-    def _draw(self, modality: str, row: int) -> np.ndarray:
-        split, number, session, identity = self._origin[row]
-        who = self._persons[identity]
-        if modality == "image":
-            rng = stream("face", self.params["seed"], split, number, session)
-            photo = faces.draw_session(rng, self.params["blur"])
-            return faces.render(faces.look(who.face), photo, rng, self.params["image_size"])
+    def _photographs(self, rows: np.ndarray) -> np.ndarray:
+        origins = [self._origin[row] for row in rows]
+        looks = {name: faces.look(self._persons[name].face) for name in {identity for *_, identity in origins}}
+        rngs = [stream("face", self.params["seed"], *origin) for *origin, _ in origins]
+        sessions = [faces.draw_session(rng, self.params["blur"]) for rng in rngs]
+        return faces.render([looks[name] for *_, name in origins], sessions, rngs, self.params["image_size"])
+
+    def _recordings(self, rows: np.ndarray) -> np.ndarray:
+        return np.stack([self._recording(*self._origin[row]) for row in rows])
+
+    def _recording(self, split: str, number: int, session: int, identity: str) -> np.ndarray:
         rng = stream("voice", self.params["seed"], split, number, session)
         recording = voices.draw_session(rng, self.params["snr"])
-        speech, noise = voices.render(voices.speaker(who.voice), recording, rng, self.sample_rate, self._samples)
+        speaker = voices.speaker(self._persons[identity].voice)
+        speech, noise = voices.render(speaker, recording, rng, self.sample_rate, self._samples)
         return voices.quantise(speech + noise)
 
     def _build_table(self) -> pd.DataFrame:

@@ -13,11 +13,13 @@ VOWELS = np.array([
     (730.0, 1090.0, 2440.0), (570.0, 840.0, 2410.0), (440.0, 1020.0, 2240.0), (300.0, 870.0, 2240.0),
     (640.0, 1190.0, 2390.0), (490.0, 1350.0, 1690.0),
 ])  # fmt: skip
+_NEUTRAL = VOWELS.mean(0)
 _UPPER = ((3500.0, 200.0), (4500.0, 260.0))  # F4 and F5 hardly move with the vowel: frequency and bandwidth in Hz
 _BANDWIDTHS = (70.0, 100.0, 150.0)  # of F1 to F3, Hz
 _TRACT_CM = 17.0  # the vocal tract that the table of vowels belongs to
 _WINDOW_S = 0.032
 _TAPS = np.arange(-7, 9)
+_SIGNS = (1 - 2 * (_TAPS % 2 == 0)) / math.pi
 
 
 class Speaker(NamedTuple):
@@ -89,7 +91,7 @@ def render(
     seconds = np.arange(-(-samples // hop) + 1) * hop / rate  # the middle of each window
     formants, loudness = _articulate(who, session, rng, seconds)
     length = (len(seconds) + 1) * hop
-    breath = np.diff(rng.standard_normal(length + 1))  # rises by 6 dB an octave: the glottis's slope takes it down
+    breath = math.sqrt(12) * np.diff(rng.random(length + 1))  # rises by 6 dB an octave: the glottis's slope takes it down
     source = _pulses(who, session, rng, seconds, rate, length) + who.breath * breath
     speech = _filter(source, formants, loudness, who, session, rate, hop)[hop : hop + samples]
     noise = _coloured_noise(rng, samples, session.noise_colour)
@@ -110,11 +112,10 @@ def _articulate(
     position = rng.uniform() + seconds * who.rate * (1 + 0.06 * rng.standard_normal())
     syllable = np.floor(position).astype(int)
     within = position - syllable
-    centre = VOWELS.mean(0)
-    accent = (VOWELS - centre) * (who.open, who.front, 1) + centre * (1, 1, who.third)
+    accent = (VOWELS - _NEUTRAL) * (who.open, who.front, 1) + _NEUTRAL * (1, 1, who.third)
     count = syllable[-1] + 2
     spoken = accent[rng.integers(len(VOWELS), size=count)] * (1 + 0.03 * rng.standard_normal((count, 3)))
-    glide = np.clip(within / 0.4 - 1.5, 0, 1)[:, None]  # the last 40 % of a syllable lead to the next
+    glide = np.maximum(within / 0.4 - 1.5, 0)[:, None]  # the last 40 % of a syllable lead to the next
     formants = spoken[syllable] * (1 - glide) + spoken[syllable + 1] * glide
     loudness = 0.35 + 0.65 * np.sin(math.pi * within) ** 2
     return formants * session.tract * _TRACT_CM / who.tract_cm, loudness
@@ -125,8 +126,8 @@ def _pulses(
 ) -> np.ndarray:
     """Glottal pulses of unit mean power (samples,): band-limited impulses at jittered times, of shimmering strength."""
     swing = -0.12 * (seconds - seconds.mean())  # declination
-    for hz in (0.9, 2.1, 3.7):
-        swing += 0.8 * who.intonation * rng.standard_normal() * np.sin(2 * math.pi * (hz * seconds + rng.uniform()))
+    for hz, depth, phase in zip((0.9, 2.1, 3.7), rng.standard_normal(3), rng.random(3), strict=True):
+        swing += 0.8 * who.intonation * depth * np.sin(2 * math.pi * (hz * seconds + phase))
     f0 = who.f0_hz * np.exp(session.pitch + swing)
     step = seconds[1] - seconds[0]
     cycles = np.concatenate([[0.0], np.cumsum((f0[1:] + f0[:-1]) * (step / 2))]) + rng.uniform()
@@ -134,8 +135,10 @@ def _pulses(
     instants = instants + who.jitter / who.f0_hz * rng.standard_normal(len(instants))
     strength = (1 + who.shimmer * rng.standard_normal(len(instants))) * math.sqrt(rate / who.f0_hz)
     start = np.floor(instants * rate)
-    offset = _TAPS - (instants * rate - start)[:, None]
-    kernel = np.sinc(offset) * np.cos(math.pi / 18 * offset) ** 2
+    late = np.maximum(instants * rate - start, 1e-9)[:, None]
+    offset = _TAPS - late
+    sinc = np.sin(math.pi * late) * _SIGNS / offset  # from tap to tap the sine only changes its sign
+    kernel = sinc * np.square(1 - np.square(offset / 9))
     where = (start[:, None] + _TAPS).astype(int) + len(_TAPS)
     wave = np.bincount(where.ravel(), (strength[:, None] * kernel).ravel(), samples + 2 * len(_TAPS))
     return wave[len(_TAPS) : len(_TAPS) + samples]
@@ -153,11 +156,11 @@ def _filter(
     """The source (T,) through glottis, vocal tract, nose and microphone, by half overlapping windows."""
     blocks = source.reshape(-1, hop)
     window = 0.5 - 0.5 * np.cos(math.pi * np.arange(2 * hop) / hop)
-    spectrum = np.fft.rfft(np.concatenate([blocks[:-1], blocks[1:]], axis=1) * window, 3 * hop)
+    frames = np.concatenate([blocks[:-1], blocks[1:]], axis=1) * (loudness[:, None] * window)
+    spectrum = np.fft.rfft(frames, 3 * hop)
     hz = np.arange(spectrum.shape[1]) * (rate / (3 * hop))
-    first, second, third = (_resonance(hz, f, b) for f, b in zip(formants.T[:, :, None], _BANDWIDTHS, strict=True))
-    spectrum *= loudness[:, None] * _fixed_response(hz, who, session, rate)
-    spectrum /= first * second * third
+    spectrum *= _fixed_response(hz, who, session, rate)
+    spectrum /= math.prod(_resonance(hz, f, b) for f, b in zip(formants.T[:, :, None], _BANDWIDTHS, strict=True))
     parts = np.fft.irfft(spectrum, 3 * hop).reshape(-1, 3, hop)
     wave = np.zeros((len(spectrum) + 2, hop))
     for part in range(3):
@@ -167,11 +170,7 @@ def _filter(
 
 def _resonance(hz: np.ndarray, centre: np.ndarray | float, bandwidth: float) -> np.ndarray:
     """The inverse response of a resonator: 1 at 0 Hz, small at its centre."""
-    relative = hz / centre
-    inverse = np.empty(relative.shape, complex)
-    inverse.real = 1 - relative * relative
-    inverse.imag = relative * (bandwidth / centre)
-    return inverse
+    return 1 + hz * (1j * bandwidth - hz) * (1 / centre**2 + 0j)  # complex by complex: numpy casts slowly
 
 
 def _fixed_response(hz: np.ndarray, who: Speaker, session: VoiceSession, rate: int) -> np.ndarray:
@@ -188,5 +187,6 @@ def _fixed_response(hz: np.ndarray, who: Speaker, session: VoiceSession, rate: i
 
 def _coloured_noise(rng: np.random.Generator, samples: int, colour: float) -> np.ndarray:
     """Noise whose power falls like 1/f^colour: white at 0, pink at 1."""
-    spectrum = np.fft.rfft(rng.standard_normal(samples))
-    return np.fft.irfft(spectrum * np.arange(1, len(spectrum) + 1) ** (-colour / 2), samples)
+    bins = samples // 2 + 1
+    spectrum = (rng.random((bins, 2)) - 0.5) * np.exp(-colour / 2 * np.log(np.arange(1, bins + 1)))[:, None]
+    return np.fft.irfft(spectrum.view(complex)[:, 0], samples)  # a sum of so many is as good as normal

@@ -1,0 +1,233 @@
+"""Teacher outputs stay with their samples, their weights and their data."""
+
+import dataclasses
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from xmkd_lib import features as feature_module
+from xmkd_lib import teachers
+from xmkd_lib.assessment import assess, distance, val_error
+from xmkd_lib.data import PairedDataset
+from xmkd_lib.errors import UserError
+from xmkd_lib.models import AAMHead, LinearHead, Network
+from xmkd_lib.outputs import Outputs
+from xmkd_lib.teachers import TeacherBank, bank_key, infer
+
+
+class Pictures(PairedDataset):
+    """Twelve constant pictures of four identities, in any order; `fingerprint` is a plain attribute."""
+
+    name, task, teacher_modality, student_modality = "pictures", "verification", "image", "image"
+    fingerprint = "first"
+
+    def __init__(self, order=range(12)):
+        table = pd.DataFrame({"id": [f"p{k}" for k in range(12)], "brightness": torch.linspace(0, 1, 12).tolist()})
+        table["label"] = table["identity"] = [k // 3 for k in range(12)]
+        table["split"], table["session"] = ["train"] * 6 + ["val"] * 3 + ["test"] * 3, 0
+        self.table = table.iloc[list(order)].reset_index(drop=True)
+
+    def inputs(self, modality, rows):
+        return torch.tensor(self.table.brightness.to_numpy()[rows]).float()[:, None, None, None].expand(-1, 3, 2, 2)
+
+
+def teacher(seed=0, head=AAMHead):
+    torch.manual_seed(seed)
+    return Network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 4)), head(4, 2))
+
+
+def bank_of(dataset, network=None):
+    return TeacherBank.build(network or teacher(), feature_module.extract(dataset, "image", "cpu"), dataset)
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return bank_of(Pictures())
+
+
+def test_a_bank_goes_through_a_file(bank, tmp_path):
+    bank.save(tmp_path / "bank.safetensors")
+    found = TeacherBank.load(tmp_path / "bank.safetensors", bank.key)
+    assert (found.ids, found.scale, found.key) == (bank.ids, bank.scale, bank.key)
+    assert torch.equal(found.outputs.embedding, bank.outputs.embedding)
+    assert torch.equal(found.outputs.logits, bank.outputs.logits)
+    assert torch.equal(found.weight, bank.weight)
+    assert found.head["scale"] == 32.0
+    assert TeacherBank.load(tmp_path / "bank.safetensors").key == bank.key
+
+
+def test_a_bank_holds_what_the_teacher_says(bank):
+    network, dataset = teacher().eval(), Pictures()
+    with torch.no_grad():
+        wanted = network((dataset.inputs("image", list(range(12))) - 0.5) / 0.25)
+    torch.testing.assert_close(bank.outputs.embedding, wanted.embedding)
+    torch.testing.assert_close(bank.outputs.logits, wanted.logits)
+    assert not bank.outputs.embedding.requires_grad
+    assert torch.equal(bank.weight, network.head.weight.detach())
+    assert bank_of(dataset, teacher(head=LinearHead)).scale == 1.0
+
+
+def test_another_key_is_refused(bank, tmp_path):
+    bank.save(tmp_path / "bank.safetensors")
+    with pytest.raises(UserError, match=rf"bank\.safetensors.*{bank.key}.*needed is other"):
+        TeacherBank.load(tmp_path / "bank.safetensors", "other")
+
+
+def test_files_that_are_no_banks_are_named(bank, tmp_path):
+    path = tmp_path / "bank.safetensors"
+    bank.save(path)
+    whole = path.read_bytes()
+    for content in (whole[:-20], whole[:40], b"", b"no bank at all"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"bank\.safetensors: no readable teacher bank"):
+            TeacherBank.load(path)
+    weights = {name: torch.ones(2, 2) for name in ("embedding", "logits", "weight")}
+    for tensors, header in ((weights, None), (weights, {"ids": "[]"}), ({"other": torch.ones(1)}, {"key": "k"})):
+        save_file(tensors, path, metadata=header)
+        with pytest.raises(UserError, match=r"bank\.safetensors: no readable teacher bank"):
+            TeacherBank.load(path)
+    with pytest.raises(UserError, match="missing"):
+        TeacherBank.load(tmp_path / "missing.safetensors")
+
+
+def test_outputs_are_taken_by_id(bank):
+    taken = bank.take(["p7", "p0", "p7"])
+    assert torch.equal(taken.embedding, bank.outputs.embedding[[7, 0, 7]])
+    assert torch.equal(taken.logits, bank.outputs.logits[[7, 0, 7]])
+    assert bank.take([]).embedding.shape == (0, 4)
+    with pytest.raises(UserError, match=r"2 of 3 ids are missing, first 'p12'"):
+        bank.take(["p1", "p12", "x"])
+
+
+def test_rows_follow_their_ids_when_the_table_is_shuffled(bank):
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(0)).tolist()
+    shuffled = Pictures(order)
+    assert list(shuffled.table.id) != bank.ids
+    built = bank_of(shuffled)
+    torch.testing.assert_close(bank.take(list(shuffled.table.id)).embedding, built.outputs.embedding)
+    torch.testing.assert_close(built.take(bank.ids).logits, bank.outputs.logits)
+
+
+def test_the_key_is_of_weights_preprocessing_and_data(monkeypatch):
+    dataset, weights = Pictures(), teacher().state_dict()
+    key = bank_key(weights, dataset)
+    assert bank_key(teacher().state_dict(), Pictures()) == key
+    assert bank_key(dict(reversed(weights.items())), dataset) == key
+    keys = {key, bank_key(teacher(seed=1).state_dict(), dataset)}
+    nudged = {name: value.clone() for name, value in weights.items()}
+    nudged["head.weight"][0, 0] += 1e-6
+    keys.add(bank_key(nudged, dataset))
+    other = Pictures()
+    other.fingerprint = "second"
+    keys.add(bank_key(weights, other))
+    monkeypatch.setattr(teachers, "preprocessing", lambda dataset, modality: {"mean": 0.4})
+    keys.add(bank_key(weights, dataset))
+    assert len(keys) == 5
+
+
+def test_inference_needs_no_gradient_and_no_batch_statistics():
+    network = Network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(3)), LinearHead(3, 2)).train()
+    x = torch.randn(10, 3, 1, generator=torch.Generator().manual_seed(0))
+    whole, parts = infer(network, x), infer(network, x, chunk=3)
+    assert not network.training
+    torch.testing.assert_close(parts.embedding, whole.embedding)
+    assert not whole.logits.requires_grad
+    assert torch.equal(network.encoder[1].running_mean, torch.zeros(3))
+
+
+def test_a_bank_does_not_change(bank):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        bank.key = "other"
+
+
+# -- what is measured of outputs ----------------------------------------------------------------------------------
+
+
+def outputs(embedding, logits=None):
+    return Outputs(embedding, torch.zeros(len(embedding), 2) if logits is None else logits)
+
+
+def test_collapsed_embeddings_have_an_eer_of_one_half():
+    dataset = Pictures()
+    dataset.table.loc[9, "label"] = 9  # a second identity in the test split
+    for point in (torch.ones(1, 4), torch.zeros(1, 4), torch.tensor([[0.1, -3e4, 7.7, 1e-6]])):
+        found = assess(dataset, {"train": outputs(point.repeat(6, 1)), "test": outputs(point.repeat(3, 1))})
+        assert found["train_eer"] == found["test_eer"] == 0.5
+        assert found["test_min_dcf_0.01"] == 1
+
+
+def test_accuracy_exists_where_labels_are_training_classes():
+    order = [0, 1, 2, 3, 4, 5, 6, 9, 7, 10, 8, 11]
+    dataset = Pictures(order)
+    dataset.table["split"] = ["train"] * 6 + ["val"] * 2 + ["test"] * 4
+    dataset.table.loc[8:, "label"] = [0, 0, 1, 1]
+    logits = torch.tensor([[0.0, 1.0]] * 4)
+    found = assess(
+        dataset,
+        {
+            "train": outputs(torch.randn(6, 4), torch.eye(2).repeat_interleave(3, 0)),
+            "test": outputs(torch.randn(4, 4), logits),
+        },
+    )
+    assert found["train_accuracy"] == 1
+    assert found["test_accuracy"] == 0.5
+    assert {"test_min_dcf_0.01", "test_min_dcf_0.05"} <= set(found)
+    dataset.table.loc[8:, "label"] = [2, 2, 3, 3]
+    found = assess(dataset, {"train": outputs(torch.randn(6, 4)), "test": outputs(torch.randn(4, 4))})
+    assert "test_accuracy" not in found
+    assert "train_min_dcf_0.01" not in found
+
+
+def test_scores_are_centred_on_the_training_mean():
+    dataset = Pictures()
+    dataset.table["label"] = [0, 0, 0, 1, 1, 1, *[2] * 3, *[3] * 3]
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat_interleave(3, 0)
+    near = centres + 0.05 * torch.randn(6, 2, generator=generator)
+    assert assess(dataset, {"train": outputs(near)})["train_eer"] == 0
+    # far from the origin all cosines are near 1: only the centring keeps the two identities apart
+    assert assess(dataset, {"train": outputs(near + 1000)})["train_eer"] == 0
+
+
+def test_the_distance_is_of_unit_vectors():
+    a = torch.tensor([[2.0, 0.0], [0.0, 3.0], [1.0, 0.0]])
+    b = torch.tensor([[5.0, 0.0], [4.0, 0.0], [-1.0, 0.0]])
+    assert distance(a, b) == pytest.approx((0 + 2 + 4) / 3)
+
+
+def test_the_task_chooses_by_its_own_error():
+    dataset = Pictures()
+    metrics = {"val_eer": 0.25, "val_accuracy": 0.9}
+    assert val_error(dataset, metrics) == 0.25
+    dataset.task = "classification"
+    assert val_error(dataset, metrics) == pytest.approx(0.1)
+
+
+# -- what a network reads ---------------------------------------------------------------------------------------------
+
+
+def test_images_are_standardised_by_constants(monkeypatch):
+    dataset = Pictures()
+    found = feature_module.extract(dataset, "image", "cpu")
+    torch.testing.assert_close(found, (dataset.inputs("image", list(range(12))) - 0.5) * 4)
+    monkeypatch.setattr(feature_module, "CHUNK", 5)
+    assert torch.equal(feature_module.extract(dataset, "image", "cpu"), found)
+    with pytest.raises(UserError, match="Did you mean 'image'"):
+        feature_module.extract(dataset, "imag", "cpu")
+
+
+def test_shifted_images_are_moved_and_edges_repeated():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(40, 3, 5, 6, generator=generator)
+    moved = feature_module.shifted(images, torch.Generator().manual_seed(1), most=1)
+    padded = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
+    offsets = []
+    for image, wide in zip(moved, padded, strict=True):
+        fits = [(i, j) for i in range(3) for j in range(3) if torch.equal(image, wide[:, i : i + 5, j : j + 6])]
+        assert len(fits) == 1
+        offsets += fits
+    assert len(set(offsets)) == 9  # all directions occur
+    assert torch.equal(feature_module.shifted(images, generator, most=0), images)
+    assert torch.equal(feature_module.shifted(images, torch.Generator().manual_seed(1), most=1), moved)
