@@ -119,7 +119,9 @@ def test_hair_leaves_the_eyes_free(number):
     paint = np.array([0.0, 1.0, 0.0])  # hair that nothing else looks like; the eyes' own colours have little green
     look = look._replace(hair=paint, beard=0.0, iris=np.zeros(3))
     rng = stream("face", 0, "train", number, 0)
-    session = faces.draw_session(rng, (0, 0))._replace(roll=0.0, yaw=0.0, shift_x=0.0, shift_y=0.0, noise=0.0, scale=1.0)
+    session = faces.draw_session(rng, (0, 0))._replace(
+        roll=0.0, yaw=0.0, shift_x=0.0, shift_y=0.0, noise=0.0, scale=1.0
+    )
     image = faces.render([look], [session], [rng], 96)[0].astype(float)
     x, y, radius, _ = look.eye
     for side in (-1, 1):

@@ -95,7 +95,7 @@ class Sweep(BaseModel):
         except UserError as error:
             raise UserError(f"{self.source}: {error}") from None
         parts = [str(value) for value in chosen.values()] + [f"seed{seed}"]
-        readable = re.sub(r"[^A-Za-z0-9_.]+", "_", "-".join(parts))[:60]
+        readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))[:60]
         identity = digest([experiment.model_dump(mode="json"), code, __version__])
         direct = {name: settings.pop(name) for name in ("dataset", "method", "seed") if name in settings}
         parameters = {**direct, "preset": self.preset, "settings": settings}

@@ -91,7 +91,9 @@ def render(
     seconds = np.arange(-(-samples // hop) + 1) * hop / rate  # the middle of each window
     formants, loudness = _articulate(who, session, rng, seconds)
     length = (len(seconds) + 1) * hop
-    breath = math.sqrt(12) * np.diff(rng.random(length + 1))  # rises by 6 dB an octave: the glottis's slope takes it down
+    breath = math.sqrt(12) * np.diff(
+        rng.random(length + 1)
+    )  # rises by 6 dB an octave: the glottis's slope takes it down
     source = _pulses(who, session, rng, seconds, rate, length) + who.breath * breath
     speech = _filter(source, formants, loudness, who, session, rate, hop)[hop : hop + samples]
     noise = _coloured_noise(rng, samples, session.noise_colour)
