@@ -174,6 +174,8 @@ def test_accuracy_exists_where_labels_are_training_classes():
     assert found["train_accuracy"] == 1
     assert found["test_accuracy"] == 0.5
     assert {"test_min_dcf_0.01", "test_min_dcf_0.05"} <= set(found)
+    halves = {"test": outputs(torch.randn(4, 4)), "train": outputs(torch.eye(2, 4).repeat_interleave(3, 0))}
+    assert assess(dataset, halves) == assess(dataset, dict(reversed(halves.items())))  # minDCF is the test split's
     dataset.table.loc[8:, "label"] = [2, 2, 3, 3]
     found = assess(dataset, {"train": outputs(torch.randn(6, 4)), "test": outputs(torch.randn(4, 4))})
     assert "test_accuracy" not in found

@@ -160,8 +160,8 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
 def _print_epoch(epochs: int) -> Any:
     def show(row: dict[str, float]) -> None:
         console.print(
-            f"epoch {row['epoch']:>3.0f}/{epochs}  cross-entropy {row['train_ce']:.3f}  train EER {row['train_eer']:.3f}  "
-            f"val EER {row['val_eer']:.3f}  distance to teacher: train {row['train_distance']:.2f}, "
+            f"epoch {row['epoch']:>3.0f}/{epochs}  cross-entropy {row['train_ce']:.3f}  "
+            f"train EER {row['train_eer']:.3f}  val EER {row['val_eer']:.3f}  distance to teacher: train {row['train_distance']:.2f}, "
             f"val {row['val_distance']:.2f}",
             highlight=False,
         )

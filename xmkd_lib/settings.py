@@ -53,7 +53,7 @@ class Experiment(BaseModel):
 
     teacher_model: str | None = Field(None, description="None: resnet_small for images, tdnn for speech")
     teacher_width: float = Field(0.25, gt=0)
-    teacher_epochs: int = Field(25, ge=1)
+    teacher_epochs: int = Field(20, ge=1)
     student_model: str | None = Field(None, description="None: tdnn for speech, resnet_small for images")
     student_width: float = Field(0.75, gt=0)
     embedding_dim: int = Field(32, ge=2, description="of the student")
@@ -73,9 +73,9 @@ class Experiment(BaseModel):
     quality_mapping: Literal["linear", "softmax", "power", "gate"] = "linear"
     quality_strength: float = Field(0.5, ge=0, description="0: all weights are 1")
 
-    epochs: int = Field(40, ge=1)
+    epochs: int = Field(30, ge=1)
     batch_size: int = Field(64, ge=2)
-    learning_rate: float = Field(0.005, gt=0)
+    learning_rate: float = Field(0.007, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
     evaluate_every: int = Field(5, ge=1, description="epochs")

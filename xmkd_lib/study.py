@@ -18,7 +18,7 @@ from xmkd_lib.assessment import assess, distance, val_error
 from xmkd_lib.cache import artefact, read_tensors
 from xmkd_lib.data.pairing import pair
 from xmkd_lib.errors import UserError
-from xmkd_lib.features import extract, shifted
+from xmkd_lib.features import extract, preprocessing, shifted
 from xmkd_lib.models import Network
 from xmkd_lib.objective import Objective, Term
 from xmkd_lib.outputs import Outputs
@@ -64,9 +64,15 @@ class Study:
 
     @cached_property
     def features(self) -> dict[str, Tensor]:
-        """What the student reads, per split, on the device."""
-        features = extract(self.dataset, self.dataset.student_modality, self.device)
-        return self._by_split(features)
+        """What the student reads, per split, on the device; extracted once for all methods of a seed."""
+        modality = self.dataset.student_modality
+        recipe = {**self._recipe(()), "modality": modality, "preprocessing": preprocessing(self.dataset, modality)}
+
+        def build(folder: Path) -> None:
+            save_file({"features": extract(self.dataset, modality, self.device).cpu()}, folder / "features.safetensors")
+
+        folder = artefact("features", recipe, build)
+        return self._by_split(read_tensors(folder / "features.safetensors")["features"].to(self.device))
 
     @cached_property
     def bank(self) -> TeacherBank:
@@ -146,12 +152,10 @@ class Study:
     def train(self, terms: list[Term], on_epoch: OnEpoch | None = None) -> tuple[Network, Fitted]:
         """Train a new student: the student at the last epoch, and both epochs' weights with the curves."""
         network = self.student()
-        teacher = self.teacher["train"]  # also without terms: every assessment measures the distance to it
+        teacher = self.teacher["train"]  # also without terms: each assessment measures the distance to it
         weights = self.quality_weights() if terms and self.experiment.method in methods.WITH_QUALITY else (None, None)
         augment = self._augmentation(self.dataset.student_modality)
-        training = TrainingSet(
-            self.features["train"], self._train_labels(), teacher if terms else None, *weights, augment
-        )
+        training = TrainingSet(self.features["train"], self._train_labels(), teacher, *weights, augment)
         objective = Objective(terms, self.bank.head if terms else None)
         fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch)
         return network, fitted
@@ -262,7 +266,8 @@ class Study:
                 width=width,
             )
             head = models.AAMHead(embedding_dim, self.dataset.num_classes, chosen.head_scale, margin)
-        return Network(encoder, head).to(self.device)
+        # channels last is the faster layout of image convolutions, on CPUs and on CUDA alike
+        return Network(encoder, head).to(self.device, memory_format=torch.channels_last)
 
     def _by_split(self, rows: Tensor) -> dict[str, Tensor]:
         present = [split for split in data.SPLITS if len(self.dataset.rows(split))]

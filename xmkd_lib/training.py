@@ -154,7 +154,10 @@ def fit(
 
 
 def _weights(network: Network) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+    return {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in network.state_dict().items()
+    }
 
 
 def _check_finite(means: dict[str, float], epoch: int) -> None:

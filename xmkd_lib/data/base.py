@@ -29,9 +29,9 @@ class PairedDataset(ABC):
     """Pairs of a teacher's and a student's input, described by one table.
 
     `table` has a row per pair with at least id (unique str), label (int), split (train, val, test, heldout),
-    identity (who or what must not be in two of train, val and test) and session. Training labels are 0..num_classes-1. Where
-    identities are the classes, those of val and test get larger labels. `heldout`, where there is one, holds other
-    recordings of the training identities.
+    identity (who or what must not be in two of train, val and test) and session. Training labels are
+    0..num_classes-1. Where identities are the classes, those of val and test get larger labels. `heldout`, where
+    there is one, holds other recordings of the training identities.
     """
 
     name: str

@@ -26,7 +26,7 @@ class Pose(NamedTuple):
 
 
 class Ellipse(NamedTuple):
-    """A bent, tapered, more or less square ellipse about (x, y) with half axes rx and ry, in the frame's coordinates."""
+    """A bent, tapered, more or less square ellipse about (x, y), half axes rx and ry, in the frame's coordinates."""
 
     x: Value
     y: Value
@@ -84,7 +84,10 @@ class Canvas:
             v += u2 * (shape.bend * down)
         v2 = v * v
         if shape.square is None:
-            return (1 - u2 - v2) / (np.sqrt(u2 * (4 * across**2) + v2 * (4 * down**2)) + 1e-9)
+            inside = (1 - u2 - v2) / (np.sqrt(u2 * (4 * across**2) + v2 * (4 * down**2)) + 1e-9)
+            if shape.bend is None:
+                return inside
+            return np.minimum(inside, (1 - np.abs(u)) * shape.rx)  # thin bent ones would trail off at their ends
         # Fernandez-Guasti's squircle; without the clip its far branches would show in the corners of the picture.
         flat_u, flat_v = 1 - shape.square * np.minimum(v2, 1), 1 - shape.square * np.minimum(u2, 1)
         return (1 - u2 - v2 * flat_v) / (2 * np.sqrt((u * flat_u * across) ** 2 + (v * flat_v * down) ** 2) + 1e-9)

@@ -27,7 +27,7 @@ class FaceSession(NamedTuple):
 
     blur: float  # sd in 1/48 of the image's width
     light: float  # gain
-    noise: float  # sd of the sensor's noise
+    noise: float  # sd of the sensor's noise, which is uniform
     light_x: float  # brightness gained per half width to the right
     light_y: float
     warmth: float  # red up, blue down
@@ -125,7 +125,7 @@ def look(traits: dict[str, float]) -> Look:
         beard=_clip(man * (0.35 + 0.5 * traits["beard"]), 0, 0.9),
         eye=(
             *(0.20 + 0.016 * traits["eye_distance"] + 0.008 * size, -0.05 + 0.018 * traits["eye_height"]),
-            *(0.095 + 0.010 * traits["eye_size"] + 0.006 * woman, 0.07 * traits["eye_tilt"]),
+            *(0.103 + 0.010 * traits["eye_size"] + 0.006 * woman, 0.07 * traits["eye_tilt"]),
         ),
         brow=(0.026 - 0.009 * woman + 0.005 * traits["brow"], 0.035 + 0.02 * woman + 0.018 * traits["brow_arch"]),
         nose=(0.17 + 0.022 * traits["nose_length"], 0.080 - 0.008 * woman + 0.014 * traits["nose_width"]),
@@ -150,7 +150,7 @@ def render(
         draw(canvas, who, session)
     _light(canvas.image, session)
     image = blur(canvas.image, session.blur * (size / 48))
-    grain = np.stack([rng.random((3, size, size)) for rng in rngs], axis=1)  # uniform: drawn four times as fast
+    grain = np.stack([rng.random((3, size, size)) for rng in rngs], axis=1)  # normal would take four times as long
     grain -= 0.5
     grain *= math.sqrt(12) * session.noise
     image += grain
@@ -223,7 +223,7 @@ def _outline(canvas: Canvas, who: Look) -> np.ndarray:
 
 def _age_marks(canvas: Canvas, who: Look) -> None:
     crease, strength = who.skin * 0.55, np.maximum(0, who.age - 0.35) * 0.95
-    with canvas.window(0, -0.31, 0.7, 0.3, depth=0.05) as part:
+    with canvas.window(0, -0.31, 0.75, 0.4, depth=0.05) as part:
         for row in (0, 1):
             line = Ellipse(0, -0.27 - 0.075 * row, 0.22, 0.010, bend=-0.02, depth=0.05)
             part.draw(line, crease, strength, soft=0.015)
@@ -231,7 +231,7 @@ def _age_marks(canvas: Canvas, who: Look) -> None:
         fold = Ellipse(side * 0.19, 0.23, 0.012, 0.13, angle=-side * 0.45, depth=0.06)
         x, y, *_ = who.eye
         bag = Ellipse(side * x, y + 0.10, 0.10, 0.014, bend=0.025, depth=0.06)
-        with canvas.window(side * 0.19, 0.17, 0.55, 0.6, depth=0.06) as part:
+        with canvas.window(side * 0.19, 0.17, 0.6, 0.65, depth=0.06) as part:
             part.draw(fold, crease, strength, soft=0.02)
             part.draw(bag, crease, strength, soft=0.02)
 
@@ -250,7 +250,7 @@ def _eyes(canvas: Canvas, who: Look, session: FaceSession) -> None:
     for side in (-1, 1):
         about = partial(Ellipse, side * x, angle=-side * tilt, depth=0.07)
         lid = about(y - 0.60 * open_, radius * 1.2, 0.014 + 0.006 * who.woman, bend=-0.6 * open_)
-        with canvas.window(side * x, y - 0.05, 0.5, 0.5, depth=0.07) as part:
+        with canvas.window(side * x, y - 0.06, 0.55, 0.6, depth=0.07) as part:
             part.draw(about(y - 0.01, radius * 1.5, radius * 1.15), who.skin * 0.70, 0.35, soft=0.08)
             part.draw(about(y, radius * 1.15, 0.66 * open_), _WHITE)
             part.draw(about(y, radius * 0.56, radius * 0.62), who.iris)
@@ -263,7 +263,7 @@ def _eyes(canvas: Canvas, who: Look, session: FaceSession) -> None:
 def _nose(canvas: Canvas, who: Look, session: FaceSession) -> None:
     length, width = who.nose
     tip = who.eye[1] + 0.05 + length
-    with canvas.window(0, tip - 0.06, 0.4, 0.5, depth=0.11) as part:
+    with canvas.window(0, tip - 0.08, 0.45, 0.6, depth=0.11) as part:
         bridge = Ellipse(width * 0.45, tip - length * 0.55, 0.022, length * 0.62, depth=0.11)
         part.draw(bridge, who.skin * 0.75, 0.55, soft=0.05)
         part.draw(Ellipse(0, tip, width, 0.055, depth=0.12), who.skin * 0.80, 0.75, soft=0.03)
@@ -276,7 +276,7 @@ def _mouth(canvas: Canvas, who: Look, session: FaceSession) -> None:
     y, width, lips = who.mouth
     width, gap = width * (1 + 0.14 * session.smile), 0.045 * session.mouth_open
     shape = partial(Ellipse, 0, bend=0.06 * session.smile, depth=0.08)
-    with canvas.window(0, y, 0.7, 0.4, depth=0.08) as part:
+    with canvas.window(0, y + 0.02, 0.8, 0.5, depth=0.08) as part:
         upper = part.distance(shape(y - gap * 0.4, width * 0.95, lips * 0.85 + gap))
         lower = part.distance(shape(y + lips * 0.7 + gap * 0.6, width * 0.78, lips * 1.15 + gap))
         opening = part.distance(shape(y + gap * 0.5, width * 0.88, 0.009 + gap))

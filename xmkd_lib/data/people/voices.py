@@ -91,9 +91,8 @@ def render(
     seconds = np.arange(-(-samples // hop) + 1) * hop / rate  # the middle of each window
     formants, loudness = _articulate(who, session, rng, seconds)
     length = (len(seconds) + 1) * hop
-    breath = math.sqrt(12) * np.diff(
-        rng.random(length + 1)
-    )  # rises by 6 dB an octave: the glottis's slope takes it down
+    # White noise of unit power, uniform because that is quick, rising by 6 dB an octave: the glottis takes it down.
+    breath = math.sqrt(12) * np.diff(rng.random(length + 1))
     source = _pulses(who, session, rng, seconds, rate, length) + who.breath * breath
     speech = _filter(source, formants, loudness, who, session, rate, hop)[hop : hop + samples]
     noise = _coloured_noise(rng, samples, session.noise_colour)
@@ -188,7 +187,7 @@ def _fixed_response(hz: np.ndarray, who: Speaker, session: VoiceSession, rate: i
 
 
 def _coloured_noise(rng: np.random.Generator, samples: int, colour: float) -> np.ndarray:
-    """Noise whose power falls like 1/f^colour: white at 0, pink at 1."""
+    """Noise whose power falls like 1/f^colour: white at 0, pink at 1. Normal, as a sum of so many random waves."""
     bins = samples // 2 + 1
     spectrum = (rng.random((bins, 2)) - 0.5) * np.exp(-colour / 2 * np.log(np.arange(1, bins + 1)))[:, None]
-    return np.fft.irfft(spectrum.view(complex)[:, 0], samples)  # a sum of so many is as good as normal
+    return np.fft.irfft(spectrum.view(complex)[:, 0], samples)
