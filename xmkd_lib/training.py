@@ -120,7 +120,9 @@ def fit(
     full, rest = divmod(len(data.labels), schedule.batch_size)
     steps = schedule.epochs * (full + (rest > 1))
     step = _Step(network, objective)
-    optimizer = torch.optim.AdamW(step.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay)
+    optimizer = torch.optim.AdamW(
+        step.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
+    )
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda count: schedule.factor(count, steps))
     step, optimizer, scheduler = accelerator.prepare(step, optimizer, scheduler)
     generator = torch.Generator().manual_seed(schedule.seed)

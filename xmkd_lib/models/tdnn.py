@@ -10,7 +10,7 @@ from xmkd_lib.models.registry import registry
 def _layer(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     padding = dilation * (kernel // 2)
     conv = nn.Conv1d(inputs, outputs, kernel, stride, padding, dilation, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm1d(outputs), nn.ReLU())
+    return nn.Sequential(conv, nn.BatchNorm1d(outputs), nn.ReLU(inplace=True))
 
 
 @registry.register("tdnn")

@@ -41,7 +41,7 @@ class People(PairedDataset):
     def __init__(
         self,
         seed: int = 0,
-        identities: int = 60,
+        identities: int = 50,
         utterances: int = 8,
         val_identities: int = 30,
         test_identities: int = 60,
