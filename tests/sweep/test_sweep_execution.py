@@ -1,7 +1,7 @@
 """Sweeps executed for real: notebooks, worker processes, failures, interruption, resumption."""
 
+import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -59,7 +59,7 @@ def specification(folder, methods, seeds, **more):
 
 
 def printed(sweep, folder, **kwargs):
-    console = Console(record=True, width=120, file=open(os.devnull, "w"))
+    console = Console(record=True, width=120, file=io.StringIO())
     done = run_sweep(sweep, folder, console, **kwargs)
     return done, console.export_text()
 

@@ -90,7 +90,7 @@ class _Worker(threading.Thread):
         self.stopping = True
         if self.process:
             _kill_tree(self.process.pid)
-            self.process.wait()
+            _close(self.process)
         if self.current:
             _write_status(self.folder, self.current, "killed", "the sweep was interrupted")
 
@@ -106,15 +106,18 @@ class _Worker(threading.Thread):
         return Finished(run, state, reason, time.perf_counter() - started, result)
 
     def _start(self) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-m", "xmkd_lib.sweep.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "workers.log").open("ab"),
-            text=True,
-            env={**os.environ, **ONE_THREAD},
-            start_new_session=True,  # Ctrl-C reaches the sweep alone, which then ends its workers in order
-        )
+        if self.process:
+            _close(self.process)
+        with (self.folder / "workers.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "xmkd_lib.sweep.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, **ONE_THREAD},
+                start_new_session=True,  # Ctrl-C reaches the sweep alone, which then ends its workers in order
+            )
 
     def _ask(self, task: dict[str, Any]) -> tuple[str, str | None]:
         try:
@@ -129,6 +132,16 @@ class _Worker(threading.Thread):
             return "failed", f"the worker process ended {how}; see workers.log"
         found = json.loads(answer)
         return found["state"], found["reason"]
+
+
+def _close(process: subprocess.Popen) -> None:
+    """Reap a process that has ended or been killed, and close our ends of its pipes."""
+    process.wait()
+    process.stdout.close()
+    try:
+        process.stdin.close()
+    except BrokenPipeError:  # a task that the process did not live to read
+        pass
 
 
 def _kill_tree(pid: int) -> None:

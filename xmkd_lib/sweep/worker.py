@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def execute(notebook: Path, folder: Path, parameters: dict[str, Any], log: TextIO) -> str | None:
-    """Run a notebook into `folder/notebook.ipynb`. Returns None when it left a valid result, else the reason in one line."""
+    """Run a notebook into `folder/notebook.ipynb`. None when it left a valid result, else the reason in one line."""
     from papermill.exceptions import PapermillExecutionError
 
     from xmkd_lib.errors import UserError
@@ -63,6 +63,7 @@ def _papermill(notebook: Path, folder: Path, parameters: dict[str, Any]) -> None
                 str(folder / "notebook.ipynb"),
                 parameters={**parameters, "out": str(folder)},
                 kernel_name="python3",
+                language="python",  # for a notebook whose metadata name neither kernel nor language
                 progress_bar=False,
             )
             return
