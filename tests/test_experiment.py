@@ -348,3 +348,10 @@ def test_digits_choose_the_epoch_by_accuracy():
     assert {"val_accuracy", "test_accuracy", "test_accuracy_best", "teacher_test_accuracy"} <= set(found.metrics)
     assert found.curves["val_error"] == [1 - value for value in found.curves["val_accuracy"]]
     assert found.metrics["margin_teacher_head"] > 0  # validation has the training classes: no heldout split is needed
+
+
+@pytest.mark.parametrize("params", [{"utterances": 1}, {"heldout_utterances": 1}])
+def test_a_split_without_an_eer_is_refused_before_any_training(params):
+    study = Study(Experiment.preset("smoke", dataset_params=params))
+    with pytest.raises(UserError, match="two samples of one of them"):
+        _ = study.dataset

@@ -185,3 +185,15 @@ def test_settings_win_over_the_preset():
 def test_wrong_presets_are_answered(preset, settings, words):
     with pytest.raises(UserError, match=words):
         Experiment.preset(preset, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "none", "feature_loss": "l3"}, "Did you mean 'l2'"),
+        ({"quality_strength": 1.5}, "'quality_strength' is 1.5"),
+    ],
+)
+def test_a_wrong_setting_is_refused_even_where_the_method_does_not_use_it(settings, message):
+    with pytest.raises(UserError, match=message):
+        Experiment(**settings)

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from xmkd_lib.data import PairedDataset
+from xmkd_lib.errors import UserError
 from xmkd_lib.evaluation import accuracy, eer, min_dcf, trial_scores
 from xmkd_lib.losses import unit
 from xmkd_lib.outputs import Outputs
@@ -33,6 +34,16 @@ def assess(dataset: PairedDataset, outputs: dict[str, Outputs]) -> dict[str, flo
         if split == "test":
             found |= {f"test_min_dcf_{p:g}": min_dcf(scores, targets, p_target=p) for p in P_TARGETS}
     return found
+
+
+def check_trials(dataset: PairedDataset) -> None:
+    """UserError naming a split of which no EER exists: it needs two labels, and two samples of one of them."""
+    for split, labels in dataset.table.groupby("split").label:
+        if labels.nunique() < 2 or not labels.duplicated().any():
+            raise UserError(
+                f"Data set {dataset.name!r}: split {split!r} has {len(labels)} samples of {labels.nunique()} labels. An "
+                "EER needs two labels, and two samples of one of them: ask for more utterances, or none of the split."
+            )
 
 
 def val_error(dataset: PairedDataset, metrics: dict[str, float]) -> float:

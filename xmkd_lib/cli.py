@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,7 @@ console = Console()
 
 def main() -> None:
     """Entry point: a user's mistake ends with its text and exit code 2, Ctrl-C with 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped sweep ends its workers, as with Ctrl-C
     try:
         app()
     except UserError as error:
@@ -161,8 +163,8 @@ def _print_epoch(epochs: int) -> Any:
     def show(row: dict[str, float]) -> None:
         console.print(
             f"epoch {row['epoch']:>3.0f}/{epochs}  cross-entropy {row['train_ce']:.3f}  "
-            f"train EER {row['train_eer']:.3f}  val EER {row['val_eer']:.3f}  distance to teacher: train {row['train_distance']:.2f}, "
-            f"val {row['val_distance']:.2f}",
+            f"EER: train {row['train_eer']:.3f}, val {row['val_eer']:.3f}  "
+            f"distance to teacher: train {row['train_distance']:.2f}, val {row['val_distance']:.2f}",
             highlight=False,
         )
 

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xmkd_lib import data, methods, models
+from xmkd_lib import data, losses, methods, models
 from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.objective import JsonDict, Margin, Term
 
@@ -98,6 +98,14 @@ class Experiment(BaseModel):
             raise unknown_name("data set", self.dataset, data.names())
         if isinstance(self.method, str) and self.method not in methods.names():
             raise unknown_name("method", self.method, methods.names())
+        for loss in (self.feature_loss, self.classifier_loss):
+            if loss not in losses.names():
+                raise unknown_name("loss", loss, losses.names())
+        if self.quality_mapping in ("linear", "gate") and self.quality_strength > 1:
+            raise UserError(
+                f"Setting 'quality_strength' is {self.quality_strength}: with the mapping {self.quality_mapping!r} it "
+                "goes from 0 (all weights 1) to 1."
+            )
         for model in (self.teacher_model, self.student_model):
             if model is not None and model not in models.names():
                 raise unknown_name("model", model, models.names())

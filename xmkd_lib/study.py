@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from xmkd_lib import data, losses, methods, models, quality
-from xmkd_lib.assessment import assess, distance, val_error
+from xmkd_lib.assessment import assess, check_trials, distance, val_error
 from xmkd_lib.cache import artefact, read_tensors
 from xmkd_lib.data.pairing import pair
 from xmkd_lib.errors import UserError
@@ -55,7 +55,10 @@ class Study:
     @cached_property
     def dataset(self) -> data.PairedDataset:
         """The paired data set at the experiment's seed."""
-        return data.create(self.experiment.dataset, **self.experiment.dataset_params, seed=self.experiment.seed)
+        chosen = self.experiment
+        dataset = data.create(chosen.dataset, **chosen.dataset_params, seed=chosen.seed)
+        check_trials(dataset)
+        return dataset
 
     @cached_property
     def labels(self) -> Tensor:

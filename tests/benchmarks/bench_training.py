@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_training.py [--device cuda]
 
-The two loops take turns on the same data, model, optimiser and schedule, so that a machine's drift meets both. A ratio of 1 means
-that the library's loop (accelerate, objective, diagnostics, batches) costs nothing.
+The two loops take turns on the same data, model, optimiser and schedule, so that a machine's drift meets both. A
+ratio of 1 means that the library's loop (accelerate, objective, diagnostics, batches) costs nothing.
 """
 
 import argparse
@@ -90,12 +90,14 @@ def main() -> None:
     library, hand = (1000 * statistics.median(side) / steps for side in zip(*pairs, strict=True))
     ratio = statistics.median(a / b for a, b in pairs)
     print(
-        f"training step on {device}: library {library:.2f} ms, by hand {hand:.2f} ms, ratio {ratio:.3f} (median of {TURNS})"
+        f"training step on {device}: library {library:.2f} ms, by hand {hand:.2f} ms, "
+        f"ratio {ratio:.3f} (medians of {TURNS})"
     )
     imports = [(importing("xmkd_lib"), importing("torch")) for _ in range(TURNS)]
     ours, theirs = (statistics.median(side) for side in zip(*imports, strict=True))
     print(
-        f"import xmkd_lib {ours:.2f} s, import torch {theirs:.2f} s, ratio {statistics.median(a / b for a, b in imports):.3f}"
+        f"import xmkd_lib {ours:.2f} s, import torch {theirs:.2f} s, "
+        f"ratio {statistics.median(a / b for a, b in imports):.3f}"
     )
 
 

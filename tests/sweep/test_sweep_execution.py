@@ -26,13 +26,22 @@ if method == "soft_feature":
     import os, signal
     os.kill(os.getppid(), signal.SIGKILL)  # the worker
 """
-PARAMETERS = "dataset: str = 'people'\nmethod: str = 'none'\nseed: int = 0\npreset: str = 'smoke'\nsettings: dict = {}\nout: str = ''"
+PARAMETERS = """
+dataset: str = 'people'
+method: str = 'none'
+seed: int = 0
+preset: str = 'smoke'
+settings: dict = {}
+out: str = ''
+"""
 RESULT = """
 from xmkd_lib.records import Result
 
 settings = {"dataset": dataset, "method": method, "seed": seed}
-metrics = {f"{split}_{name}{s}": 0.1 + seed / 100 for split in ("train", "test") for name in ("eer", "distance") for s in ("", "_best")}
-Result(settings=settings, metrics=metrics | {"best_epoch": 1}, curves={"epoch": [1]}, timings={"seconds": 0.1}, environment={}).save(f"{out}/result.json")
+names = [f"{split}_{name}{s}" for split in ("train", "test") for name in ("eer", "distance") for s in ("", "_best")]
+metrics = {name: 0.1 + seed / 100 for name in names} | {"best_epoch": 1}
+result = Result(settings=settings, metrics=metrics, curves={"epoch": [1]}, timings={"seconds": 0.1}, environment={})
+result.save(f"{out}/result.json")
 """
 
 
@@ -150,7 +159,8 @@ def test_a_notebook_that_writes_no_result_or_nan_has_failed(tmp_path):
     assert "result.json: no such file" in text.replace("\n", "")
 
 
-def test_interruption_keeps_what_is_finished_and_leaves_no_process(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_keeps_what_is_finished_and_leaves_no_process(tmp_path, how):
     notebook(tmp_path / "n.ipynb", "if seed == 1:\n    import time; time.sleep(600)", RESULT)
     path = specification(tmp_path, ["none", "soft"], [0, 1])
     command = [sys.executable, "-m", "xmkd_lib.cli", "sweep", "run", str(path), "--workers", "2"]
@@ -159,7 +169,7 @@ def test_interruption_keeps_what_is_finished_and_leaves_no_process(tmp_path):
     states = wait_for(folder, {"ok": 2, "running": 2})
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 4, "two workers and two kernels"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Finished runs are kept" in output

@@ -92,11 +92,11 @@ def auto_margin(
     give it test data.
 
     `reference_*` are outputs of a student trained without distillation: its embeddings (N, D), and no logits, are
-    what the teacher is predicted from, by `fit_ridge` on training data; `groups` are the training rows' identities. What `loss` reads is predicted: the
-    teacher's embedding (of unit length, where the loss compares directions) or its logits. labels_val (N,) are
-    needed where the loss needs labels, and must then be classes of the teacher: with other identities in
-    validation, give held-out recordings of the training identities instead.
-    UserError on a loss that takes no margin, on unpaired rows, and on all that the loss itself refuses.
+    what the teacher is predicted from, by `fit_ridge` on training data; `groups` are the training rows' identities.
+    What `loss` reads is predicted: the teacher's embedding (of unit length, where the loss compares directions) or
+    its logits. labels_val (N,) are needed where the loss needs labels, and must then be classes of the teacher: with
+    other identities in validation, give held-out recordings of the training identities instead. UserError on a loss
+    that takes no margin, on unpaired rows, and on all that the loss itself refuses.
     """
     if loss.minimum is None:
         raise UserError(f"Loss {loss.name!r} has no minimum at 0, so there is no margin to find for it.")

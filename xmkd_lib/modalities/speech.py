@@ -10,21 +10,19 @@ from torch import Tensor, nn
 from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.modalities._torchaudio import import_torchaudio
 
-
 AVERAGED = {"band": (-1,), "level": (-2, -1)}
 
 
 class LogMel(nn.Module):
     """Log-mel features less a mean of the utterance: (N, T) -> (N, n_mels, 1 + T // hop).
 
-    subtract: "band" takes each band's mean over time away, and with it the channel (METHOD §8, for long utterances of many
-    microphones); "level" takes one mean over bands and time away: gain-invariant, but the long-term spectrum stays, which in a
-    second of speech from one microphone tells much of the speaker.
-    sample_rate, f_min and f_max in Hz (f_max: half the sample rate if None), window_ms and hop_ms in
-    milliseconds. Power spectrum under a Hann window, HTK mel scale, natural logarithm; always in float32,
-    also under autocast. `floor` is added to the power, so silence stays finite (zeros). The FFT is long enough
-    that no mel band is empty. UserError on impossible settings and on waveforms shorter than half an FFT.
-    Source: the VoxCeleb recipes (there 16 kHz and 80 bands).
+    subtract: "band" takes each band's mean over time away, and with it the channel (METHOD §8, for long utterances of
+    many microphones); "level" takes one mean over bands and time away: gain-invariant, but the long-term spectrum
+    stays, which in a second of speech from one microphone tells much of the speaker. sample_rate, f_min and f_max in
+    Hz (f_max: half the sample rate if None), window_ms and hop_ms in milliseconds. Power spectrum under a Hann
+    window, HTK mel scale, natural logarithm; always in float32, also under autocast. `floor` is added to the power,
+    so silence stays finite (zeros). The FFT is long enough that no mel band is empty. UserError on impossible
+    settings and on waveforms shorter than half an FFT. Source: the VoxCeleb recipes (there 16 kHz and 80 bands).
 
     >>> LogMel(sample_rate=8000, n_mels=40)(torch.zeros(2, 8000)).shape
     torch.Size([2, 40, 101])

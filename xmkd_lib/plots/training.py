@@ -12,8 +12,8 @@ from xmkd_lib.plots.theme import INK, MUTED, canvas, describe, styles, themed
 def training(curves: Mapping[str, Sequence[float]], best_epoch: float, method: str) -> Figure:
     """EER and distance to the teacher against the epoch, on training and on validation data, for one run.
 
-    curves: a value per evaluated epoch, as in `Result.curves`; EER as a share, distance as the mean squared distance of unit
-    vectors. A vertical line marks the validation-chosen epoch.
+    curves: a value per evaluated epoch, as in `Result.curves`; EER as a share, distance as the mean squared distance
+    of unit vectors. A vertical line marks the validation-chosen epoch.
     """
     figure, axes = canvas(1, 2, 8.6, 3.0)
     look, epochs = styles([method])[method], curves["epoch"]

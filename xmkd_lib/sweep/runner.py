@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,10 +139,8 @@ def _close(process: subprocess.Popen) -> None:
     """Reap a process that has ended or been killed, and close our ends of its pipes."""
     process.wait()
     process.stdout.close()
-    try:
+    with suppress(BrokenPipeError):  # a task that the process did not live to read
         process.stdin.close()
-    except BrokenPipeError:  # a task that the process did not live to read
-        pass
 
 
 def _kill_tree(pid: int) -> None:

@@ -28,9 +28,9 @@ class PlannedRun(NamedTuple):
 class Sweep(BaseModel):
     """A sweep over methods (and other settings) and seeds; `Sweep.read(path)` takes it from a YAML file.
 
-    settings: what all runs share. grid: setting -> list of values, all combinations. seeds: every condition runs with each.
-    baselines: methods that all are compared with. metric: what the verdict rests on, None for the data set's own. workers:
-    runs at a time, one thread each. folder: where runs go, runs/<name> of the current folder if None.
+    settings: what all runs share. grid: setting -> list of values, all combinations. seeds: every condition runs with
+    each. baselines: methods that all are compared with. metric: what the verdict rests on, None for the data set's
+    own. workers: runs at a time, one thread each. folder: where runs go, runs/<name> of the current folder if None.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)

@@ -67,8 +67,9 @@ class Condition(NamedTuple):
 def read_runs(folder: str | Path) -> list[Run]:
     """Every run folder of a sweep, in name order. A result that cannot be trusted makes its run `invalid`.
 
-    Where the folder has a `plan.json`, runs outside the plan (of earlier settings) are left out. Of finished runs with equal settings (say, of two library versions) the newest counts, others become
-    `superseded`. UserError where there is no such folder.
+    Where the folder has a `plan.json`, runs outside the plan (of earlier settings) are left out. Of finished runs
+    with equal settings (say, of two library versions) the newest counts, others become `superseded`. UserError where
+    there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
