@@ -46,7 +46,7 @@ def by_library(accelerator: Accelerator, training: TrainingSet) -> None:
 
 def by_hand(device: torch.device, training: TrainingSet) -> None:
     model = network(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), 0.003, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), 0.003, weight_decay=1e-4, fused=True)
     schedule = Schedule(EPOCHS, SIZE, 0.003, 1e-4, 0.05, EPOCHS, 0)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule.factor(step, EPOCHS * N // SIZE))
     generator = torch.Generator().manual_seed(0)
