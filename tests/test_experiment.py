@@ -355,3 +355,14 @@ def test_a_split_without_an_eer_is_refused_before_any_training(params):
     study = Study(Experiment.preset("smoke", dataset_params=params))
     with pytest.raises(UserError, match="two samples of one of them"):
         _ = study.dataset
+
+
+def test_the_number_of_threads_outside_does_not_matter(tmp_path, monkeypatch):
+    """A sweep's worker has one thread, a notebook has all: with caches of their own, they must still agree."""
+    found = []
+    for threads in (1, 2):
+        monkeypatch.setenv("XMKD_CACHE", str(tmp_path / str(threads)))
+        torch.set_num_threads(threads)
+        found.append(run(Experiment.preset("smoke", method="soft_feature")).metrics)
+    torch.set_num_threads(1)
+    assert found[0] == found[1]

@@ -43,6 +43,7 @@ OTHERS = {
     "image_shift": 0,
     "device": "cpu",
     "precision": "bf16",
+    "threads": 2,
 }
 
 

@@ -37,12 +37,20 @@ def assess(dataset: PairedDataset, outputs: dict[str, Outputs]) -> dict[str, flo
 
 
 def check_trials(dataset: PairedDataset) -> None:
-    """UserError naming a split of which no EER exists: it needs two labels, and two samples of one of them."""
+    """UserError naming a split of which no EER exists, or, in classification, classes that training lacks."""
+    if dataset.task == "classification":
+        known = set(dataset.table.label[dataset.table.split == "train"])
+        unseen = sorted(set(dataset.table.label) - known)
+        if unseen or len(known) != dataset.num_classes:
+            raise UserError(
+                f"Data set {dataset.name!r}: training has the labels {sorted(known)}, other splits also {unseen}. "
+                "Give every class from 0 on to the training split."
+            )
     for split, labels in dataset.table.groupby("split").label:
         if labels.nunique() < 2 or not labels.duplicated().any():
             raise UserError(
-                f"Data set {dataset.name!r}: split {split!r} has {len(labels)} samples of {labels.nunique()} labels. An "
-                "EER needs two labels, and two samples of one of them: ask for more utterances, or none of the split."
+                f"Data set {dataset.name!r}: split {split!r} has {len(labels)} samples of {labels.nunique()} labels. "
+                "An EER needs two labels, and two samples of one of them: ask for more utterances, or for none."
             )
 
 

@@ -67,7 +67,7 @@ def run(
     method: Annotated[str, typer.Option(help="none, hard_feature, soft_feature, ..., or a loss's name")] = "soft",
     seed: Annotated[int, typer.Option(help="data, initial weights, batch order")] = 0,
     preset: Annotated[str, typer.Option(help="smoke, demo or full")] = "demo",
-    settings: Annotated[
+    assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="any other setting, value as JSON; repeatable"),
     ] = None,
@@ -77,7 +77,8 @@ def run(
     from xmkd_lib import Experiment
     from xmkd_lib import run as run_experiment
 
-    experiment = Experiment.preset(preset, dataset=dataset, method=method, seed=seed, **_assignments(settings or []))
+    chosen = {"dataset": dataset, "method": method, "seed": seed, **_assignments(assignments or [])}
+    experiment = Experiment.preset(preset, **chosen)
     if out is not None:
         _check_writable(out)
     console.print(" + ".join(["cross-entropy", *map(str, experiment.terms())]), highlight=False)
@@ -90,10 +91,21 @@ def run(
         elif name.startswith(("margin", "teacher_test")):
             table.add_row(name, f"{value:.4f}", "")
     console.print(table)
-    if dataset == "people":
+    if experiment.dataset == "people":
         console.print("These people are synthetic: generated faces and voices.")
     if out is not None:
         console.print(f"Written: {out / 'result.json'} and {out / 'checkpoint'}", highlight=False)
+
+
+@app.command(epilog="Example: xmkd settings")
+def settings() -> None:
+    """List every setting of an experiment with its default: what --set, a sweep's grid and Experiment take."""
+    from xmkd_lib import Experiment
+
+    table = Table("setting", "default", "", box=None)
+    for name, field in Experiment.model_fields.items():
+        table.add_row(name, escape(json.dumps(field.default)), escape(field.description or ""))
+    console.print(table)
 
 
 @sweeps.command("run", epilog="Example: xmkd sweep run notebooks/sweeps/quick.yaml --workers 2")

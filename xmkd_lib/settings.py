@@ -45,9 +45,11 @@ class Experiment(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
-    dataset: str = "people"
+    dataset: str = Field("people", description="see `xmkd data list`")
     dataset_params: JsonDict = Field({}, description="parameters of the data set; its seed is the experiment's")
-    pairing: Literal["true", "shuffled", "shuffled_within_class"] = "true"
+    pairing: Literal["true", "shuffled", "shuffled_within_class"] = Field(
+        "true", description="whose teacher input teaches a sample; the shuffled ones are controls"
+    )
     method: str | list[Term] = Field("soft", description="preset, loss name, or list of terms")
     seed: int = Field(0, ge=0, lt=2**32, description="data, initial weights and batch order")
 
@@ -63,25 +65,28 @@ class Experiment(BaseModel):
     head_scale: float = Field(16.0, gt=0, description="of both cosine softmax heads")
     head_margin: float = Field(0.0, ge=0, lt=1.5, description="additive angular margin, radians")
 
-    feature_loss: str = "l2"
+    feature_loss: str = Field("l2", description="what the feature constraint compares")
     feature_margin: Margin = Field("auto", description="of the soft feature constraint")
-    feature_weight: float = Field(4.0, ge=0)
-    classifier_loss: str = "teacher_head"
+    feature_weight: float = Field(4.0, ge=0, description="λ of the feature constraint, hard or soft")
+    classifier_loss: str = Field("teacher_head", description="what the classifier constraint compares")
     classifier_margin: Margin = Field("auto", description="of the soft classifier constraint")
-    classifier_weight: float = Field(1.0, ge=0)
-    margin_mode: Literal["hinge", "squared", "smooth", "bounded"] = "hinge"
-    quality_mapping: Literal["linear", "softmax", "power", "gate"] = "linear"
+    classifier_weight: float = Field(1.0, ge=0, description="λ of the classifier constraint, hard or soft")
+    margin_mode: Literal["hinge", "squared", "smooth", "bounded"] = Field("hinge", description="how a margin softens")
+    quality_mapping: Literal["linear", "softmax", "power", "gate"] = Field(
+        "linear", description="from quality to weight, in soft_quality"
+    )
     quality_strength: float = Field(0.5, ge=0, description="0: all weights are 1")
 
-    epochs: int = Field(30, ge=1)
+    epochs: int = Field(30, ge=1, description="of the student")
     batch_size: int = Field(64, ge=2)
-    learning_rate: float = Field(0.007, gt=0)
+    learning_rate: float = Field(0.007, gt=0, description="peak, of AdamW, for teacher and student")
     weight_decay: float = Field(1e-4, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
-    evaluate_every: int = Field(5, ge=1, description="epochs")
+    evaluate_every: int = Field(5, ge=1, description="epochs between evaluations; one of them is chosen")
     image_shift: int = Field(2, ge=0, description="training images are moved by up to this many pixels")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["no", "bf16"] = "no"
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
+    precision: Literal["no", "bf16"] = Field("no", description="no: float32; bf16: autocast to bfloat16")
+    threads: int = Field(1, ge=1, description="of the CPU; the last bits of every number depend on it")
 
     def __init__(self, **settings: Any):
         for name in settings:
@@ -127,7 +132,8 @@ class Experiment(BaseModel):
         >>> Experiment.preset("smoke", method="none").epochs
         4
         """
-        sizes = PRESETS.get(settings.get("dataset", "people"), {"smoke": {}, "demo": {}, "full": {}})
+        dataset = settings.get("dataset", "people")
+        sizes = PRESETS.get(dataset if isinstance(dataset, str) else "", {"smoke": {}, "demo": {}, "full": {}})
         if preset not in sizes:
             raise unknown_name("preset", preset, sizes)
         chosen = sizes[preset]

@@ -30,7 +30,7 @@ DEFAULT_MODEL = {"image": "resnet_small", "speech": "tdnn"}
 ESTIMATOR = {"image": "image.sharpness", "speech": "speech.energy_snr"}
 # What a cached teacher and a cached reference student depend on.
 BOTH = ("dataset", "dataset_params", "seed", "head_scale", "batch_size", "learning_rate", "weight_decay", "warmup",
-        "evaluate_every", "image_shift", "device", "precision")  # fmt: skip
+        "evaluate_every", "image_shift", "device", "precision", "threads")  # fmt: skip
 TEACHER_SETTINGS = (*BOTH, "teacher_model", "teacher_width", "teacher_epochs")  # and the width of its embedding
 STUDENT_SETTINGS = (*BOTH, "student_model", "student_width", "embedding_dim", "head_margin", "epochs")
 OnEpoch = Callable[[dict[str, float]], None]
@@ -44,6 +44,9 @@ class Study:
 
     def __init__(self, experiment: Experiment):
         self.experiment = experiment
+        torch.set_num_threads(
+            experiment.threads
+        )  # sums in another order differ in their last bits, and training grows them
         self.device = _accelerator(experiment.device, experiment.precision).device
         self.timings: dict[str, float] = {}
 

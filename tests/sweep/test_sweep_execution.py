@@ -189,3 +189,13 @@ def wait_for(folder: Path, wanted: dict[str, int], timeout: float = 90) -> dict[
             return wanted
         time.sleep(0.1)
     raise AssertionError(f"never reached {wanted}, last seen {states}")
+
+
+def test_a_sweep_never_waits_for_a_run_that_could_not_start(tmp_path):
+    notebook(tmp_path / "n.ipynb", RESULT)
+    sweep = Sweep.read(specification(tmp_path, ["none"], [0, 1]))
+    (tmp_path / "runs" / "workers.log").mkdir(parents=True)
+    done, text = printed(sweep, tmp_path / "runs")
+    assert not done
+    assert "IsADirectoryError" in text
+    assert "2 of 2 runs failed" in text

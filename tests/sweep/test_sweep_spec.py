@@ -104,3 +104,38 @@ def test_a_notebook_without_parameters_is_refused(tmp_path, repository):
     (tmp_path / "plain.ipynb").write_text(text.replace("seed: int = 0", "sed: int = 0"))
     with pytest.raises(UserError, match="lacks seed"):
         Sweep.read(write(tmp_path, repository, notebook="plain.ipynb")).runs()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grid": {"method": []}}, "'method' is empty"),
+        ({"grid": {"method": ["none"], "seed": [1]}}, "belongs into the list 'seeds'"),
+        ({"settings": {"seed": 3}}, "belongs into the list 'seeds'"),
+        ({"settings": {"dataset": ["people"]}}, "'dataset' is"),
+        ({"metric": "test_colour"}, "test_colour"),
+        ({"baselines": ["noen"]}, "Did you mean 'none'"),
+    ],
+)
+def test_entries_that_types_do_not_catch(tmp_path, repository, changes, message):
+    with pytest.raises(UserError, match=message):
+        Sweep.read(write(tmp_path, repository, **changes)).runs()
+
+
+def test_missing_data_and_wrong_parameters_of_a_data_set_end_a_sweep_before_it_starts(
+    tmp_path, repository, monkeypatch
+):
+    monkeypatch.setenv("XMKD_DATA", str(tmp_path))
+    for settings, message in (
+        ({"dataset": "digits"}, "fsdd"),
+        ({"dataset_params": {"shred": 1}}, "Did you mean 'shared'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Sweep.read(write(tmp_path, repository, settings=settings)).check_data()
+
+
+def test_a_file_that_is_no_notebook_is_refused(tmp_path, repository):
+    for text in ("[]", "not json", '{"cells": [3]}'):
+        (tmp_path / "bad.ipynb").write_text(text)
+        with pytest.raises(UserError, match=r"bad\.ipynb"):
+            Sweep.read(write(tmp_path, repository, notebook="bad.ipynb")).runs()

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from xmkd_lib.data import sources
 from xmkd_lib.data.base import DATASETS, PairedDataset, check_table
+from xmkd_lib.data.parameters import real, whole
 from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.modalities import fit_length, read_audio
 
@@ -57,15 +58,19 @@ class Digits(PairedDataset):
         utterances: int | None = None,
     ):
         self._params = {name: value for name, value in locals().items() if name != "self"}
-        if direction not in DIRECTIONS:
+        whole("digits", "seed", seed, 0, 2**32 - 1)
+        whole("digits", "test_speakers", test_speakers, 1)
+        whole("digits", "val_speakers", val_speakers, 1)
+        whole("digits", "sample_rate", sample_rate, 1000, 48000)
+        whole("digits", "image_size", image_size, PIXELS, 32)
+        real("digits", "seconds", seconds, 0.05, 60)
+        if utterances is not None:
+            whole("digits", "utterances", utterances, 1)
+        if not isinstance(direction, str) or direction not in DIRECTIONS:
             raise unknown_name("direction of data set 'digits'", direction, DIRECTIONS)
         if image_size not in (PIXELS, 32):
             raise UserError(f"digits: image_size is {image_size}; MNIST images come as {PIXELS} or 32 pixels.")
-        if utterances is not None and utterances < 1:
-            raise UserError(f"digits: utterances is {utterances}; take at least 1 per speaker and digit, or None.")
         self._samples = round(seconds * sample_rate)
-        if self._samples < 1 or sample_rate < 1:
-            raise UserError(f"digits: {seconds} seconds at {sample_rate} Hz are no samples; both must be positive.")
         self.teacher_modality, self.student_modality = DIRECTIONS[direction]
         self.sample_rate, self._image_size = sample_rate, image_size
         self._speech_folder, self._image_folder = sources.find("fsdd"), sources.find("mnist")

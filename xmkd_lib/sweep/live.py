@@ -17,6 +17,8 @@ from xmkd_lib.sweep.table import collect, print_summary
 def run_sweep(sweep: Sweep, folder: Path, console: Console, workers: int | None = None) -> bool:
     """Run what is missing, show progress, report. Returns whether every planned run is now done."""
     found = plan(sweep, folder)
+    if found.todo:
+        sweep.check_data()
     write_plan(sweep, folder)
     console.print(f"[bold]{escape(sweep.title)}[/]: {len(found.todo)} runs to do, {len(found.done)} done before.")
     if found.other_code:

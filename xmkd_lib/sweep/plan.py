@@ -43,14 +43,17 @@ def read_plan(folder: Path) -> dict[str, Any]:
     """The plan of a sweep's folder. UserError when the folder is none."""
     if not (folder / "plan.json").is_file():
         raise UserError(f"{folder}: no sweep's folder (it has no plan.json). Start one with `xmkd sweep run SPEC`.")
-    return read_json(folder / "plan.json")
+    found = read_json(folder / "plan.json")
+    if not isinstance(found, dict) or not found.keys() >= {"title", "baselines", "metric", "dataset", "runs"}:
+        raise UserError(f"{folder / 'plan.json'}: is damaged. Run the sweep again; its finished runs are kept.")
+    return found
 
 
 def _finished_status(folder: Path) -> dict[str, Any] | None:
     """The status of a run that is done and valid, else None."""
     try:
         status = read_json(folder / "status.json")
-        if status.get("state") != "ok":
+        if not isinstance(status, dict) or status.get("state") != "ok":
             return None
         Result.load(folder / "result.json")
     except UserError:

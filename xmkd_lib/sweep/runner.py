@@ -79,10 +79,9 @@ class _Worker(threading.Thread):
                 self.current = self.tasks.get_nowait()
             except queue.Empty:
                 return
-            finished = self._one(self.current)
+            finished = self._one_or_failed(self.current)
             if self.stopping:
                 return
-            _write_status(self.folder, finished.run, finished.state, finished.reason, finished.seconds)
             self.current = None
             self.results.put(finished)
 
@@ -94,6 +93,16 @@ class _Worker(threading.Thread):
             _close(self.process)
         if self.current:
             _write_status(self.folder, self.current, "killed", "the sweep was interrupted")
+
+    def _one_or_failed(self, run: PlannedRun) -> Finished:
+        """What goes wrong on our side (a full disk, a folder that vanished) fails this run; the sweep must not hang."""
+        try:
+            finished = self._one(run)
+            if not self.stopping:
+                _write_status(self.folder, run, finished.state, finished.reason, finished.seconds)
+            return finished
+        except (OSError, ValueError) as error:
+            return Finished(run, "failed", f"{type(error).__name__}: {error}", 0.0, None)
 
     def _one(self, run: PlannedRun) -> Finished:
         started = time.perf_counter()

@@ -5,14 +5,15 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import nbformat
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xmkd_lib import __version__
+from xmkd_lib import __version__, data, methods
 from xmkd_lib.cache import digest
 from xmkd_lib.errors import UserError, unknown_name
-from xmkd_lib.records import read_json
 from xmkd_lib.settings import Experiment, explain
+from xmkd_lib.sweep.table import lower_is_better
 
 PARAMETERS = ("dataset", "method", "seed", "preset", "settings", "out")
 
@@ -77,6 +78,7 @@ class Sweep(BaseModel):
 
     def runs(self) -> list[PlannedRun]:
         """All runs, seed by seed, so that a sweep cut short is balanced. UserError on the first that is not valid."""
+        self._check_entries()
         code = _notebook_source(self.notebook_path)
         combinations = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
         planned = [self._planned(chosen, seed, code) for seed in self.seeds for chosen in combinations]
@@ -87,6 +89,29 @@ class Sweep(BaseModel):
                 f"{self.source}: {len(twice)} runs are planned twice, first {min(twice)}. Remove the repetition."
             )
         return planned
+
+    def _check_entries(self) -> None:
+        """What the types do not say: no empty list, seeds in one place, a metric and baselines that exist."""
+        for name, values in self.grid.items():
+            if not values:
+                raise UserError(
+                    f"{self.source}: grid entry {name!r} is empty. Give at least one value, or leave it out."
+                )
+        if "seed" in self.grid or "seed" in self.settings:
+            raise UserError(f"{self.source}: 'seed' belongs into the list 'seeds', not into grid or settings.")
+        if self.metric is not None:
+            lower_is_better(self.metric)
+        for baseline in self.baselines:
+            if baseline not in methods.names():
+                raise UserError(f"{self.source}: {unknown_name('baseline', baseline, methods.names())}")
+
+    def check_data(self) -> None:
+        """Make each data set once, so that missing data ends a sweep before it starts, not once a run. UserError."""
+        chosen = {
+            digest([run.experiment.dataset, run.experiment.dataset_params]): run.experiment for run in self.runs()
+        }
+        for experiment in chosen.values():
+            data.create(experiment.dataset, **experiment.dataset_params, seed=experiment.seed)
 
     def _planned(self, chosen: dict[str, Any], seed: int, code: str) -> PlannedRun:
         settings = {**self.settings, **chosen, "seed": seed}
@@ -104,12 +129,17 @@ class Sweep(BaseModel):
 
 def _notebook_source(path: Path) -> str:
     """The notebook's cells, without outputs: a part of what identifies a run. UserError when it takes no parameters."""
-    cells = read_json(path).get("cells", [])
+    try:
+        cells = nbformat.read(path, as_version=4).cells
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file.") from None
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
+        raise UserError(f"{path}: no readable notebook ({error}).") from None
     tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
     if len(tagged) != 1:
         raise UserError(f"{path}: needs one cell tagged 'parameters', has {len(tagged)}.")
-    declared = set(re.findall(r"^(\w+)\s*(?::[^=]+)?=", "".join(tagged[0]["source"]), flags=re.MULTILINE))
+    declared = set(re.findall(r"^(\w+)\s*(?::[^=]+)?=", tagged[0]["source"], flags=re.MULTILINE))
     missing = [name for name in PARAMETERS if name not in declared]
     if missing:
         raise UserError(f"{path}: the parameters cell lacks {', '.join(missing)}; a sweep would set them in vain.")
-    return "\n".join("".join(cell["source"]) for cell in cells)
+    return "\n".join(cell["source"] for cell in cells)

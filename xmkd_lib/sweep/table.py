@@ -347,7 +347,10 @@ def _listed(seeds: Iterable[int]) -> str:
 def _read_run(folder: Path) -> Run:
     status, result = {}, None
     try:
-        status = read_json(folder / "status.json")
+        found = read_json(folder / "status.json")
+        if not isinstance(found, dict):
+            raise UserError(f"{folder / 'status.json'}: holds no status. Run the sweep again.")
+        status = found
         state, reason = str(status.get("state")), status.get("reason")
         if state == "ok":
             result = Result.load(folder / "result.json")

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from xmkd_lib.data.base import DATASETS, PairedDataset, check_table
+from xmkd_lib.data.parameters import interval, real, whole
 from xmkd_lib.data.people import faces, voices
 from xmkd_lib.data.people.traits import Person, draw_person, readable, stream
-from xmkd_lib.errors import UserError, unknown_name
+from xmkd_lib.errors import unknown_name
 
 VERSION = 3  # of the generator: raise it when a pixel or a sample changes, so that cached teacher outputs expire
 _BATCH = 32  # rows drawn together: few numpy calls a row, and small enough for a processor's cache
@@ -55,19 +56,19 @@ class People(PairedDataset):
         blur: Sequence[float] = (0.2, 1.0),
     ):
         self.params = {
-            "seed": _whole("seed", seed, 0, 2**32 - 1),
-            "identities": _whole("identities", identities, 2),
-            "utterances": _whole("utterances", utterances, 1),
-            "val_identities": _whole("val_identities", val_identities, 2),
-            "test_identities": _whole("test_identities", test_identities, 2),
-            "eval_utterances": _whole("eval_utterances", eval_utterances, 2),
-            "heldout_utterances": _whole("heldout_utterances", heldout_utterances, 0),
-            "shared": _real("shared", shared, 0, 1),
-            "image_size": _whole("image_size", image_size, 16, 512),
-            "sample_rate": _whole("sample_rate", sample_rate, 4000, 48000),
-            "seconds": _real("seconds", seconds, 0.1, 60),
-            "snr": _range("snr", snr, -20, 100),
-            "blur": _range("blur", blur, 0, 10),
+            "seed": whole("people", "seed", seed, 0, 2**32 - 1),
+            "identities": whole("people", "identities", identities, 2),
+            "utterances": whole("people", "utterances", utterances, 1),
+            "val_identities": whole("people", "val_identities", val_identities, 2),
+            "test_identities": whole("people", "test_identities", test_identities, 2),
+            "eval_utterances": whole("people", "eval_utterances", eval_utterances, 2),
+            "heldout_utterances": whole("people", "heldout_utterances", heldout_utterances, 0),
+            "shared": real("people", "shared", shared, 0, 1),
+            "image_size": whole("people", "image_size", image_size, 16, 512),
+            "sample_rate": whole("people", "sample_rate", sample_rate, 4000, 48000),
+            "seconds": real("people", "seconds", seconds, 0.1, 60),
+            "snr": interval("people", "snr", snr, -20, 100),
+            "blur": interval("people", "blur", blur, 0, 10),
         }
         self.sample_rate = sample_rate
         self._samples = round(seconds * sample_rate)
@@ -176,28 +177,3 @@ def _ground_truth(who: Person) -> dict[str, Any]:
     known |= {f"voice_{name}": value for name, value in readable(who.voice).items()}
     voice = voices.speaker(who.voice)
     return known | {"voice_f0_hz": voice.f0_hz, "voice_tract_cm": voice.tract_cm}
-
-
-def _whole(name: str, value: object, least: int, most: int = 10**6) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise _bad(name, value, f"a whole number from {least} to {most}")
-    return value
-
-
-def _real(name: str, value: object, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise _bad(name, value, f"a number from {least} to {most}")
-    return float(value)
-
-
-def _range(name: str, value: object, least: float, most: float) -> tuple[float, float]:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise _bad(name, value, "two numbers, lowest and highest")
-    low, high = (_real(name, end, least, most) for end in value)
-    if low > high:
-        raise _bad(name, value, "two numbers, the lowest first")
-    return low, high
-
-
-def _bad(name: str, value: object, wanted: str) -> UserError:
-    return UserError(f"data set 'people': {name} is {value!r} ({type(value).__name__}); give {wanted}.")
