@@ -1,6 +1,35 @@
 """Losses: `create(name, **params)` gives `loss(student, teacher, labels) -> (N,)`, `soften` puts a margin on it."""
 
-from xmkd_lib.losses import angular, cosine, kd, l2, teacher_head  # noqa: F401  they register themselves
+from xmkd_lib.losses import (  # noqa: F401  they register themselves
+    angular,
+    cc,
+    centres,
+    cosine,
+    crd,
+    dist,
+    distance,
+    dkd,
+    fd,
+    gram,
+    hint,
+    infonce,
+    kd,
+    l2,
+    logit_margin,
+    mlld,
+    nkd,
+    ntkl,
+    pkt,
+    rank,
+    rkd_angle,
+    rkd_distance,
+    simkd,
+    sp,
+    srrl,
+    teacher_head,
+    vid,
+    wsld,
+)
 from xmkd_lib.losses.auto_margin import auto_margin, fit_ridge
 from xmkd_lib.losses.base import LOSSES, Loss, unit
 from xmkd_lib.losses.soften import Softened, soften

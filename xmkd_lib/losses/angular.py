@@ -23,6 +23,8 @@ class Angular(Loss):
     """
 
     level = "feature"
+    formula = "θ = 2·atan2(‖ẑ_s − ẑ_t‖, ‖ẑ_s + ẑ_t‖)"
+    source = "Kahan 2006, §12; as a loss: our reading"
     normalise = True
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:

@@ -20,14 +20,22 @@ class Loss(nn.Module, ABC):
     computed in float32, also under autocast. No gradient reaches the teacher.
 
     level: what is compared, "feature" or "classifier". minimum: the smallest value (or infimum), 0.0, or None
-    where it is not 0, so that a margin makes no sense. reads: the outputs compared, of equal width for student
-    and teacher. normalise: whether embeddings are compared as unit vectors.
+    where it is not 0, so that a margin makes no sense. reads: the outputs compared. same_width: whether their widths
+    must be equal for student and teacher. relational: whether samples are compared with each other, so that a row's
+    value depends on its batch. normalise: whether embeddings are compared as unit vectors. formula, cost (memory and
+    time beyond reading the inputs: N samples, D width, C classes) and source: for people, in the table of losses.
     """
 
     level: ClassVar[str]
     minimum: ClassVar[float | None] = 0.0
     reads: ClassVar[tuple[str, ...]] = ("embedding",)
+    same_width: ClassVar[bool] = True
+    relational: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
+    min_classes: ClassVar[int] = 1
+    formula: ClassVar[str] = ""
+    cost: ClassVar[str] = "N·D"
+    source: ClassVar[str] = ""
     normalise: bool = False
 
     @abstractmethod
@@ -39,7 +47,11 @@ class Loss(nn.Module, ABC):
         student, teacher = (Outputs(*map(_at_least_float32, side)) for side in (student, teacher))
         teacher = Outputs(*(None if x is None else x.detach() for x in teacher))
         with torch.autocast(student.embedding.device.type, enabled=False):
-            return self.per_sample(student, teacher, labels)
+            return self.per_sample(student, teacher, None if labels is None else labels.long())
+
+    def of_prediction(self, predicted: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
+        """The loss (N,) of a prediction of the teacher's outputs: for a loss with a connector, without it."""
+        return self(predicted, teacher, labels)
 
     @property
     def name(self) -> str:
@@ -50,12 +62,17 @@ class Loss(nn.Module, ABC):
         """UserError where shapes or labels do not fit. Reads shapes only, so that a GPU need not be waited for."""
         for field in self.reads:
             self._check_pair(field, getattr(student, field), getattr(teacher, field))
+        if "logits" in self.reads and student.logits.shape[1] < self.min_classes:
+            raise UserError(
+                f"Loss {self.name!r}: logits {tuple(student.logits.shape)} have {student.logits.shape[1]} classes, "
+                f"it needs at least {self.min_classes}. Use a feature-level loss."
+            )
         if self.needs_labels:
-            self._check_labels(labels, len(getattr(student, self.reads[0])))
+            self._check_labels(labels, len(student.embedding), self.num_classes(student))
 
-    def num_classes(self) -> int | None:
-        """Number of classes the loss itself fixes: labels on the CPU must lie below it."""
-        return None
+    def num_classes(self, student: Outputs) -> int | None:
+        """Number of classes that labels must lie below (checked on the CPU); None where the loss fixes none."""
+        return student.logits.shape[1] if "logits" in self.reads else None
 
     def _check_pair(self, field: str, student: Tensor | None, teacher: Tensor | None) -> None:
         for who, value in (("student", student), ("teacher", teacher)):
@@ -69,10 +86,10 @@ class Loss(nn.Module, ABC):
         shapes = f"student {tuple(student.shape)}, teacher {tuple(teacher.shape)}"
         if len(student) != len(teacher):
             raise UserError(f"Loss {self.name!r}: batch sizes differ: {shapes}. Pair the samples one to one.")
-        if student.shape[1] != teacher.shape[1]:
+        if self.same_width and student.shape[1] != teacher.shape[1]:
             raise UserError(f"Loss {self.name!r}: {field} differs in width: {shapes}. {_REMEDY[field]}")
 
-    def _check_labels(self, labels: Tensor | None, size: int) -> None:
+    def _check_labels(self, labels: Tensor | None, size: int, classes: int | None) -> None:
         if labels is None:
             raise UserError(f"Loss {self.name!r} needs labels, but none were given.")
         if labels.shape != (size,) or labels.is_floating_point():
@@ -81,7 +98,6 @@ class Loss(nn.Module, ABC):
                 f"Give integers of shape ({size},), one class per sample."
             )
         # On a GPU the comparison would wait for the device at every step; there the index kernel itself asserts.
-        classes = self.num_classes()
         if classes is None or labels.device.type != "cpu" or not size:
             return
         low, high = (int(bound) for bound in labels.aminmax())
@@ -100,6 +116,33 @@ _REMEDY = {
 
 def _at_least_float32(x: Tensor | None) -> Tensor | None:
     return x.float() if x is not None and x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def centred_unit(x: Tensor, dim: int) -> Tensor:
+    """Less the mean along `dim` and scaled to length 1 there: inner products are Pearson correlations.
+
+    A constant row stays zero and keeps a finite gradient: shorter than 1e-8, it is divided by that.
+    """
+    centred = x - x.mean(dim, keepdim=True)
+    return centred / torch.linalg.vector_norm(centred, dim=dim, keepdim=True).clamp_min(1e-8)
+
+
+def without_target(logits: Tensor, labels: Tensor) -> Tensor:
+    """Logits (N, C) without each row's own class: (N, C − 1), order kept. No mask: a GPU need not be waited for."""
+    others = torch.arange(logits.shape[1] - 1, device=logits.device).expand(len(logits), -1)
+    return logits.gather(1, others + (others >= labels[:, None]))
+
+
+def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p ‖ q) of log-probabilities (N, C) per row, (N,), in nats."""
+    return (log_p.exp() * (log_p - log_q)).sum(1)
+
+
+def above(name: str, limit: float, **values: float) -> None:
+    """UserError naming loss, parameter and value unless every value is a number above `limit`."""
+    for parameter, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > limit:
+            raise UserError(f"Loss {name!r}: {parameter} is {value!r}. It must be a number above {limit:g}.")
 
 
 def unit(z: Tensor) -> Tensor:

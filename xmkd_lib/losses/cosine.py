@@ -20,6 +20,8 @@ class Cosine(Loss):
     """
 
     level = "feature"
+    formula = "1 − cos(z_s, z_t)"
+    source = "half of l2 on unit vectors"
     normalise = True
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:

@@ -3,8 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from xmkd_lib.errors import UserError
-from xmkd_lib.losses.base import LOSSES, Loss
+from xmkd_lib.losses.base import LOSSES, Loss, above, kl
 from xmkd_lib.outputs import Outputs
 
 
@@ -25,14 +24,16 @@ class KD(Loss):
     """
 
     level = "classifier"
+    formula = "T²·KL(p_t^T ‖ p_s^T)"
+    cost = "N·C"
+    source = "Hinton et al. 2015, arXiv 1503.02531, §2"
     reads = ("logits",)
 
     def __init__(self, temperature: float = 4.0):
         super().__init__()
-        if not temperature > 0:
-            raise UserError(f"Loss 'kd': temperature is {temperature!r}. It must be above 0.")
+        above("kd", 0, temperature=temperature)
         self.temperature = temperature
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
         log_s, log_t = (F.log_softmax(side.logits / self.temperature, dim=1) for side in (student, teacher))
-        return self.temperature**2 * (log_t.exp() * (log_t - log_s)).sum(1)
+        return self.temperature**2 * kl(log_t, log_s)

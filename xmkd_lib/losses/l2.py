@@ -22,6 +22,8 @@ class L2(Loss):
     """
 
     level = "feature"
+    formula = "‖ẑ_s − ẑ_t‖²"
+    source = "hard constraint of arXiv 2507.16296; unit vectors: our reading"
 
     def __init__(self, normalise: bool = True):
         super().__init__()

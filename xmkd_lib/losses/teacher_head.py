@@ -28,6 +28,9 @@ class TeacherHead(Loss):
     """
 
     level = "classifier"
+    formula = "CE(scale·Ŵ_t ẑ_s, y)"
+    cost = "N·C·D"
+    source = "soft classifier constraint of arXiv 2507.16296: our reading"
     needs_labels = True
     normalise = True
 
@@ -41,7 +44,7 @@ class TeacherHead(Loss):
         self.scale = scale
         self.register_buffer("weight", unit(weight.detach().to(torch.promote_types(weight.dtype, torch.float32))))
 
-    def num_classes(self) -> int:
+    def num_classes(self, student: Outputs) -> int:
         return len(self.weight)
 
     def check(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> None:
@@ -56,4 +59,4 @@ class TeacherHead(Loss):
         z = unit(student.embedding)
         log_p = F.log_softmax(self.scale * z @ self.weight.to(z.dtype).T, dim=1)
         # gather, not cross_entropy: that one would take the label -100 for "ignore" and return 0
-        return -log_p.gather(1, labels.long()[:, None])[:, 0]
+        return -log_p.gather(1, labels[:, None])[:, 0]
