@@ -6,11 +6,11 @@ from torch.nn import functional as F
 
 from xmkd_lib import losses, methods
 from xmkd_lib.errors import UserError
-from xmkd_lib.objective import Objective, Term, names_of
+from xmkd_lib.objective import Context, Objective, Term, describe, names_of
 from xmkd_lib.outputs import Outputs
 
 CONSTRAINTS = methods.Constraints("l2", 1.5, 4.0, "teacher_head", 2.0, 0.5, "hinge")
-HEAD = {"weight": F.normalize(torch.arange(1.0, 16).reshape(5, 3) % 4 - 1.4), "scale": 8.0}
+HEAD = Context(weight=F.normalize(torch.arange(1.0, 16).reshape(5, 3) % 4 - 1.4), scale=8.0)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_the_total_is_the_formula(batch):
     ce = torch.stack([-log_p[i, label] for i, label in enumerate(labels)])
     p_t, p_s = (torch.softmax(side.logits / 2, 1) for side in (teacher, student))
     kd = 4 * (p_t * (p_t / p_s).log()).sum(1)
-    cone = torch.log_softmax(8 * F.normalize(student.embedding) @ HEAD["weight"].T, 1)
+    cone = torch.log_softmax(8 * F.normalize(student.embedding) @ HEAD.weight.T, 1)
     cone = torch.stack([-cone[i, label] for i, label in enumerate(labels)])
     n = 7
     wanted = (w_ce * ce).sum() / n
@@ -132,7 +132,7 @@ def test_a_loss_may_occur_twice_and_each_reports(batch):
     terms = [Term(loss="l2", weight=1.0), Term(loss="l2", margin=2.0, weight=3.0)]
     total, parts = Objective(terms)(student, student.logits, labels, teacher)
     assert names_of(terms) == ["l2", "l2_2"]
-    assert set(parts) == {"ce", "l2", "l2_active", "l2_2", "l2_2_active"}
+    assert set(parts) == {"ce", "l2", "l2_active", "l2_2", "l2_2_active", "l2_2_margin"}
     assert parts["l2_active"] == 1
     assert parts["l2_2_active"] == (d2(student, teacher) > 2).float().mean()
     soft = (d2(student, teacher) - 2).clamp(min=0).mean()
@@ -141,8 +141,8 @@ def test_a_loss_may_occur_twice_and_each_reports(batch):
 
 def test_the_teacher_s_head_goes_to_losses_that_read_it():
     built = Term(loss="teacher_head").build(HEAD)
-    torch.testing.assert_close(built.weight, HEAD["weight"])
-    assert built.scale == HEAD["scale"]
+    torch.testing.assert_close(built.weight, HEAD.weight)
+    assert built.scale == HEAD.scale
     assert Term(loss="teacher_head", params={"scale": 2.0}).build(HEAD).scale == 2.0  # what is set, wins
     assert isinstance(Term(loss="l2").build(HEAD), losses.Loss)
 
@@ -201,3 +201,80 @@ def test_presets_are_what_they_say():
     assert set(losses.names()) | set(methods.PRESETS) == set(methods.names())
     with pytest.raises(UserError, match="Did you mean 'hard_feature'"):
         methods.terms("hard_featur", CONSTRAINTS)
+
+
+def test_warmup_ramps_the_weight(batch):
+    student, teacher, labels, *_ = batch
+    objective = Objective([Term(loss="l2", weight=4.0, warmup=0.5)])
+    ce = F.cross_entropy(student.logits, labels)
+    for progress, weight in ((0.0, 0.0), (0.25, 2.0), (0.5, 4.0), (1.0, 4.0)):
+        total, _ = objective(student, student.logits, labels, teacher, progress=progress)
+        torch.testing.assert_close(total, ce + weight * d2(student, teacher).mean())
+    total, _ = Objective([Term(loss="l2", weight=4.0)])(student, student.logits, labels, teacher, progress=0.0)
+    torch.testing.assert_close(total, ce + 4 * d2(student, teacher).mean())
+
+
+def test_gradient_shares_are_those_of_the_parts(batch):
+    _, teacher, labels, w_ce, w_kd = batch
+    embedding = torch.randn(7, 3, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    student = Outputs(embedding, embedding @ torch.ones(3, 5).cumsum(1))
+    terms = [Term(loss="l2", margin=1.0, weight=2.0), Term(loss="kd"), Term(loss="cosine", margin=2.0)]
+    total, parts = Objective(terms)(student, student.logits, labels, teacher, w_ce, w_kd, diagnose=True)
+    assert total.requires_grad
+    by_hand = [
+        (w_ce * F.cross_entropy(student.logits, labels, reduction="none")).mean(),
+        (w_kd * 2 * (d2(student, teacher) - 1).clamp(min=0)).mean(),
+        (w_kd * losses.create("kd")(student, teacher)).mean(),
+    ]
+    lengths = [torch.autograd.grad(value, embedding, retain_graph=True)[0].norm() for value in by_hand]
+    for name, length in zip(("ce", "l2", "kd"), lengths, strict=True):
+        torch.testing.assert_close(parts[f"{name}_gradient"], length / sum(lengths))
+    assert parts["cosine_gradient"] == 0  # nothing lies beyond its margin
+
+
+def test_losses_of_one_width_see_the_projection_and_the_others_the_student_itself(batch):
+    _, teacher, labels, *_ = batch
+    wide = Outputs(torch.randn(7, 6, generator=torch.Generator().manual_seed(3)), torch.zeros(7, 5))
+    projected = Outputs(wide.embedding[:, :3], wide.logits)
+    objective = Objective([Term(loss="l2"), Term(loss="sp")])
+    _, parts = objective(wide, wide.logits, labels, teacher, projected=projected)
+    torch.testing.assert_close(parts["l2"], d2(projected, teacher).mean())
+    torch.testing.assert_close(parts["sp"], losses.create("sp")(wide, teacher).mean())
+
+
+def test_margins_that_follow_the_data(batch):
+    student, teacher, labels, *_ = batch
+    d = d2(student, teacher).detach()
+    quantile = Term(loss="l2", margin={"quantile": 0.5, "momentum": 0.5})
+    assert str(quantile) == "1·l2 (hinge, margin 0.5-quantile)"
+    objective = Objective([quantile])
+    _, parts = objective(student, student.logits, labels, teacher)
+    torch.testing.assert_close(parts["l2_margin"], d.median())
+    _, parts = objective(student, student.logits, labels, Outputs(student.embedding, teacher.logits))
+    torch.testing.assert_close(parts["l2_margin"], d.median() / 2)  # one update a step, no more
+
+    means = Outputs(torch.randn(5, 3, generator=torch.Generator().manual_seed(4)))
+    spread = Term(loss="l2", margin={"class_spread": 2.0})
+    assert Term(**spread.model_dump(mode="json")) == spread
+    _, parts = Objective([spread], Context(class_means=means))(student, student.logits, labels, teacher)
+    torch.testing.assert_close(parts["l2_margin"], 2 * d2(Outputs(means.embedding[labels]), teacher).mean().detach())
+    with pytest.raises(UserError, match="class means"):
+        spread.build()
+
+
+def test_a_method_is_one_line():
+    terms = [Term(loss="l2", margin="auto", weight=4, warmup=0.25), Term(loss="kd", margin={"class_spread": 1.0})]
+    wanted = "cross-entropy + 4·l2 (hinge, margin auto, warm-up 25 %) + 1·kd (hinge, margin 1 × class spread)"
+    assert describe(terms) == wanted
+    assert describe([]) == "cross-entropy"
+
+
+@pytest.mark.parametrize("name", ["nkd", "infonce", "vid", "crd"])
+def test_a_margin_on_a_loss_without_minimum_0_is_refused_before_anything_is_built(name):
+    with pytest.raises(UserError, match=f"'{name}' has no minimum at 0"):
+        Term(loss=name, margin="auto").check_names()
+
+
+def test_what_a_loss_needs_and_nobody_has_is_named():
+    with pytest.raises(UserError, match="'teacher_head' needs weight"):
+        Term(loss="teacher_head").build(Context(student_dim=3, teacher_dim=3))

@@ -155,7 +155,8 @@ def test_the_last_epoch_is_always_evaluated(epochs, every, wanted):
     fitted = train(epochs=epochs, evaluate_every=every, on_epoch=rows.append, terms=[Term(loss="l2", margin=1.0)])
     assert fitted.curves["epoch"] == wanted
     assert [row["epoch"] for row in rows] == wanted
-    assert set(rows[0]) == {"epoch", "learning_rate", "train_ce", "train_l2", "train_l2_active", "val_error"}
+    parts = {"ce", "l2", "l2_active", "l2_margin", "ce_gradient", "l2_gradient"}
+    assert set(rows[0]) == {"epoch", "learning_rate", "val_error", *(f"train_{name}" for name in parts)}
     assert all(fitted.curves[name] == [row[name] for row in rows] for name in rows[0])
 
 

@@ -3,16 +3,18 @@
 import inspect
 import json
 from collections import Counter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from xmkd_lib import losses
 from xmkd_lib.errors import UserError, unknown_name
-from xmkd_lib.losses.base import LOSSES
-from xmkd_lib.losses.soften import MODES
+from xmkd_lib.losses.base import LOSSES, Loss
+from xmkd_lib.losses.margins import ClassSpreadMargin, QuantileMargin
+from xmkd_lib.losses.soften import MODES, check_softenable
 from xmkd_lib.outputs import Outputs
 
 
@@ -23,27 +25,66 @@ def _as_json(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"must be JSON ({error})") from None
 
 
-Margin = Annotated[float, Field(ge=0)] | Literal["auto"]
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Quantile(_Model):
+    """A margin that follows the batch: a quantile of its hard values, averaged over batches (`QuantileMargin`)."""
+
+    quantile: float = Field(gt=0, lt=1)
+    momentum: float = Field(0.9, ge=0, lt=1)
+
+    def __str__(self) -> str:
+        return f"{self.quantile:g}-quantile"
+
+
+class ClassSpread(_Model):
+    """A margin per sample: this many times the loss of the teacher's own class mean (`ClassSpreadMargin`)."""
+
+    class_spread: float = Field(gt=0)
+
+    def __str__(self) -> str:
+        return f"{self.class_spread:g} × class spread"
+
+
+Margin = Annotated[float, Field(ge=0)] | Literal["auto"] | Quantile | ClassSpread
 JsonDict = Annotated[dict[str, Any], AfterValidator(_as_json)]  # tuples become lists, as they will be read back
 
 
-class Term(BaseModel):
-    """One distillation term: weight · loss, softened where a margin is set.
+class Context(NamedTuple):
+    """What losses and margins may take from teacher and student when they are built; None where there is none.
 
-    margin: None is the hard constraint, a number the margin in the loss's units, "auto" the held-out distance, which is
-    measured before the run (METHOD §2: our reading). `str(term)` is one line for people, `term.model_dump()` is JSON.
-
-    >>> str(Term(loss="l2", margin="auto", weight=4))
-    '4·l2 (hinge, margin auto)'
+    weight (C, D_t), scale: the teacher's classifier. student_weight (C, D_s): the student's, the parameter itself.
+    student_dim, teacher_dim: widths of the embeddings. class_means: the teacher's, Outputs of C rows.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    weight: Tensor | None = None
+    scale: float | None = None
+    student_weight: Tensor | None = None
+    student_dim: int | None = None
+    teacher_dim: int | None = None
+    class_means: Outputs | None = None
+
+
+class Term(_Model):
+    """One distillation term: weight · loss, softened where a margin is set, ramped up over the first steps.
+
+    margin: None is the hard constraint, a number the margin in the loss's units, "auto" the held-out distance, which is
+    measured before the run (METHOD §2: our reading), {"quantile": 0.5} one that follows the batch,
+    {"class_spread": 1.0} one per sample. warmup: the share of all steps over which the weight grows from 0. `str(term)`
+    is one line for people, `term.model_dump()` is JSON.
+
+    >>> str(Term(loss="l2", margin="auto", weight=4, warmup=0.1))
+    '4·l2 (hinge, margin auto, warm-up 10 %)'
+    """
 
     loss: str
     params: JsonDict = Field(default_factory=dict)
     margin: Margin | None = None
     mode: str = "hinge"
     weight: float = Field(1.0, ge=0)
+    warmup: float = Field(0.0, ge=0, le=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -54,24 +95,64 @@ class Term(BaseModel):
         return given
 
     def check_names(self) -> None:
-        """UserError with the nearest valid name when there is no such loss or mode."""
+        """UserError with the nearest valid name when there is no such loss or mode, or the loss takes no margin."""
         if self.loss not in LOSSES:
             raise unknown_name("loss", self.loss, losses.names())
         if self.mode not in MODES:
             raise unknown_name("mode", self.mode, MODES)
+        if self.margin is not None:
+            check_softenable(self.loss, getattr(LOSSES[self.loss], "minimum", 0.0))
 
-    def build(self, teacher_head: dict[str, Any] | None = None) -> nn.Module:
-        """The loss as a module. `teacher_head` (weight, scale) goes to losses that read the teacher's classifier."""
+    def build(self, context: Context = Context()) -> Loss:  # noqa: B008  an immutable default
+        """The loss as a module; `context` provides what its constructor asks for and `params` do not set."""
+        hard = self.build_hard(context)
+        if self.margin is None:
+            return hard
+        margin = self.margin
+        if isinstance(margin, Quantile):
+            margin = QuantileMargin(margin.quantile, margin.momentum)
+        elif isinstance(margin, ClassSpread):
+            if context.class_means is None:
+                raise UserError(f"Term {self}: a margin by class spread needs the teacher's class means.")
+            margin = ClassSpreadMargin(hard, context.class_means, margin.class_spread)
+        return losses.soften(hard, margin=margin, mode=self.mode)
+
+    def build_hard(self, context: Context = Context()) -> Loss:  # noqa: B008
+        """The loss without its margin. UserError where it needs something that the teacher lacks."""
         self.check_names()
         accepted = inspect.signature(LOSSES[self.loss]).parameters
-        from_teacher = {name: value for name, value in (teacher_head or {}).items() if name in accepted}
-        loss = losses.create(self.loss, **{**from_teacher, **self.params})
-        return loss if self.margin is None else losses.soften(loss, margin=self.margin, mode=self.mode)
+        provided = {name: value for name, value in context._asdict().items() if name in accepted and value is not None}
+        missing = [
+            name
+            for name, parameter in accepted.items()
+            if name in Context._fields and parameter.default is parameter.empty and name not in provided | self.params
+        ]
+        if missing:
+            raise UserError(
+                f"Loss {self.loss!r} needs {', '.join(missing)}, which this teacher or student does not have: "
+                "train a teacher with a classifier, or choose a loss that compares embeddings."
+            )
+        return losses.create(self.loss, **{**provided, **self.params})
+
+    def weight_at(self, progress: float) -> float:
+        """The weight when this share of all steps is done."""
+        return self.weight * min(1.0, progress / self.warmup) if self.warmup else self.weight
 
     def __str__(self) -> str:
-        margin = self.margin if isinstance(self.margin, str) else f"{self.margin or 0:.3g}"
-        constraint = "hard" if self.margin is None else f"{self.mode}, margin {margin}"
-        return f"{self.weight:g}·{self.loss} ({constraint})"
+        margin = f"{self.margin:.3g}" if isinstance(self.margin, float | int) else self.margin
+        facts = ["hard"] if self.margin is None else [self.mode, f"margin {margin}"]
+        if self.warmup:
+            facts.append(f"warm-up {self.warmup:.0%}".replace("%", " %"))
+        return f"{self.weight:g}·{self.loss} ({', '.join(facts)})"
+
+
+def describe(terms: list[Term]) -> str:
+    """A method as one line.
+
+    >>> describe([Term(loss="l2", margin="auto", weight=4), Term(loss="kd")])
+    'cross-entropy + 4·l2 (hinge, margin auto) + 1·kd (hard)'
+    """
+    return " + ".join(["cross-entropy", *map(str, terms)])
 
 
 def names_of(terms: list[Term]) -> list[str]:
@@ -92,13 +173,14 @@ class Objective(nn.Module):
     """Σ_i w_ce,i CE_i / N + Σ_k λ_k Σ_i w_kd,i S_k(ℓ_k,i) / N (METHOD §1).
 
     The sums are divided by the batch size, never by the active samples or the sum of the weights: that would undo the
-    softness. Terms must come with margins that are numbers; UserError on "auto".
+    softness. Terms must come with margins that are fixed; UserError on "auto". Layers that a loss brings of its own are
+    parameters of the objective: train them along. label_smoothing: share of the label given to all classes alike.
     """
 
-    def __init__(self, terms: list[Term], teacher_head: dict[str, Any] | None = None):
+    def __init__(self, terms: list[Term], context: Context = Context(), label_smoothing: float = 0.0):  # noqa: B008
         super().__init__()
-        self.terms = terms
-        self.losses = nn.ModuleList(term.build(teacher_head) for term in terms)
+        self.terms, self.label_smoothing = terms, label_smoothing
+        self.losses = nn.ModuleList(term.build(context) for term in terms)
 
     def forward(
         self,
@@ -108,24 +190,55 @@ class Objective(nn.Module):
         teacher: Outputs | None = None,
         w_ce: Tensor | None = None,
         w_kd: Tensor | None = None,
+        projected: Outputs | None = None,
+        progress: float = 1.0,
+        diagnose: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The scalar to minimise and, detached, each part: `ce`, and per term its hard value and active share.
+        """The scalar to minimise and, detached, its parts: `ce`, and per term the hard value, active share and margin.
 
-        student: in the teacher's embedding space. training_logits (N, C): with the head's margin. w_ce, w_kd (N,) or
-        None.
+        training_logits (N, C): with the head's margin. w_ce, w_kd (N,) or None. projected: the student in the teacher's
+        embedding space, where widths differ, for losses that need one width. progress: share of all steps done, for the
+        warm-up. diagnose: also give `<part>_gradient`, each part's share of the gradients' lengths at the student's
+        embedding (N, D), which then must require a gradient.
         """
-        ce = F.cross_entropy(training_logits.float(), labels, reduction="none")
-        total = _weighted_mean(ce, w_ce)
+        ce = F.cross_entropy(training_logits.float(), labels, reduction="none", label_smoothing=self.label_smoothing)
+        weighted = {"ce": _weighted_mean(ce, w_ce)}
         parts = {"ce": ce.detach().mean()}
         for name, term, loss in zip(names_of(self.terms), self.terms, self.losses, strict=True):
             if teacher is None:
                 raise UserError(f"Term {term} compares with a teacher, and no teacher outputs were given.")
-            hard = (loss.loss if term.margin is not None else loss)(student, teacher, labels)
-            values = loss.soft(hard, teacher, labels) if term.margin is not None else hard
-            total = total + term.weight * _weighted_mean(values, w_kd)
-            parts[name] = hard.detach().mean()
-            parts[f"{name}_active"] = (values.detach() > 0).float().mean()
-        return total, parts
+            seen = projected if projected is not None and loss.same_width else student
+            values, found = _values(loss, seen, teacher, labels)
+            weighted[name] = term.weight_at(progress) * _weighted_mean(values, w_kd)
+            parts |= {name: found["hard"], f"{name}_active": (values.detach() > 0).float().mean()}
+            if "margin" in found:
+                parts[f"{name}_margin"] = found["margin"]
+        if diagnose:
+            parts |= _gradient_shares(weighted, student.embedding)
+        return sum(weighted.values()), parts
+
+
+def _values(loss: Loss, student: Outputs, teacher: Outputs, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss (N,), and the means of its hard values and its margins."""
+    if not isinstance(loss, losses.Softened):
+        values = loss(student, teacher, labels)
+        return values, {"hard": values.detach().mean()}
+    loss.check(student, teacher, labels)
+    hard = loss.loss(student, teacher, labels)
+    margin = loss.margin_of(hard, teacher, labels)
+    values = loss.constrain(hard, margin, teacher, labels)
+    mean_margin = hard.new_full((), margin) if isinstance(margin, float) else margin.mean()
+    return values, {"hard": hard.detach().mean(), "margin": mean_margin}
+
+
+def _gradient_shares(weighted: dict[str, Tensor], embedding: Tensor) -> dict[str, Tensor]:
+    lengths = []
+    for value in weighted.values():
+        (gradient,) = torch.autograd.grad(value, embedding, retain_graph=True, allow_unused=True)
+        lengths.append(embedding.new_zeros(()) if gradient is None else torch.linalg.vector_norm(gradient))
+    lengths = torch.stack(lengths)
+    shares = lengths / lengths.sum().clamp_min(1e-12)
+    return {f"{name}_gradient": share for name, share in zip(weighted, shares.detach(), strict=True)}
 
 
 def _weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:

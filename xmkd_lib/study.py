@@ -19,8 +19,9 @@ from xmkd_lib.cache import artefact, read_tensors
 from xmkd_lib.data.pairing import pair
 from xmkd_lib.errors import UserError
 from xmkd_lib.features import extract, preprocessing, shifted
+from xmkd_lib.losses.base import LOSSES
 from xmkd_lib.models import Network
-from xmkd_lib.objective import Objective, Term
+from xmkd_lib.objective import Context, Objective, Term
 from xmkd_lib.outputs import Outputs
 from xmkd_lib.settings import Experiment
 from xmkd_lib.teachers import TeacherBank, bank_key, infer
@@ -139,7 +140,11 @@ class Study:
         A loss that needs labels is measured where labels are the teacher's classes: on the validation split, or, where
         that has other identities, on held-out recordings of the training identities.
         """
-        loss = term.model_copy(update={"margin": None}).build(self.bank.head)
+        if not LOSSES[term.loss].reads:
+            raise UserError(
+                f"Loss {term.loss!r} compares no outputs, so nothing can be predicted: give its margin as a number."
+            )
+        loss = term.build_hard(self._context())
         new_identities = self.labels[self.dataset.rows("val")].max() >= self.dataset.num_classes
         split = "heldout" if loss.needs_labels and new_identities else "val"
         if split not in self.teacher:
@@ -153,7 +158,12 @@ class Study:
         # validation leaves identities out, so the regression is tuned by leaving identities out; `heldout` does not
         identities = torch.from_numpy(self.dataset.table.identity.factorize()[0][self.dataset.rows("train")])
         groups = identities if split == "val" else None
-        return losses.auto_margin(loss, reference["train"], train, reference[split], held_out, labels, groups)
+        begun = time.perf_counter()
+        margin = losses.auto_margin(
+            loss, reference["train"], train, reference[split], held_out, labels, groups, self.experiment.batch_size
+        )
+        self.timings["auto_margin_seconds"] = self.timings.get("auto_margin_seconds", 0) + time.perf_counter() - begun
+        return margin
 
     def train(self, terms: list[Term], on_epoch: OnEpoch | None = None) -> tuple[Network, Fitted]:
         """Train a new student: the student at the last epoch, and both epochs' weights with the curves."""
@@ -162,9 +172,30 @@ class Study:
         weights = self.quality_weights() if terms and self.experiment.method in methods.WITH_QUALITY else (None, None)
         augment = self._augmentation(self.dataset.student_modality)
         training = TrainingSet(self.features["train"], self._train_labels(), teacher, *weights, augment)
-        objective = Objective(terms, self.bank.head if terms else None)
+        with _initial_weights(self.experiment.seed):  # of layers that losses bring of their own
+            objective = Objective(terms, self._context(network) if terms else Context())
         fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch)
         return network, fitted
+
+    def _context(self, network: Network | None = None) -> Context:
+        """What losses may take from the teacher and, where there is one already, from the student."""
+        return Context(
+            **self.bank.head,
+            student_weight=network.head.weight if network else None,
+            student_dim=self.experiment.embedding_dim,
+            teacher_dim=self.teacher_dim,
+            class_means=self._class_means(),
+        )
+
+    def _class_means(self) -> Outputs:
+        """The teacher's mean embedding and logits of each training class."""
+        labels, classes = self._train_labels(), self.dataset.num_classes
+        count = torch.bincount(labels, minlength=classes)[:, None].clamp_min(1)
+
+        def mean(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x.new_zeros(classes, x.shape[1]).index_add_(0, labels, x) / count
+
+        return Outputs(*map(mean, self.teacher["train"]))
 
     def outputs(self, network: Network, splits: tuple[str, ...] | None = None) -> dict[str, Outputs]:
         """A student's outputs per split, on the device."""

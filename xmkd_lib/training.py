@@ -79,11 +79,14 @@ class _Step(nn.Module):
         super().__init__()
         self.network, self.objective = network, objective
 
-    def forward(self, batch: TrainingSet) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: TrainingSet, progress: float, diagnose: bool) -> tuple[Tensor, dict[str, Tensor]]:
         outputs = self.network(batch.features)
         training_logits = self.network.head.training_logits(outputs.logits, batch.labels)
-        student = self.network.for_teacher(outputs)
-        return self.objective(student, training_logits, batch.labels, batch.teacher, batch.w_ce, batch.w_kd)
+        projected = self.network.for_teacher(outputs)
+        weights = batch.w_ce, batch.w_kd
+        return self.objective(
+            outputs, training_logits, batch.labels, batch.teacher, *weights, projected, progress, diagnose
+        )
 
 
 @dataclass
@@ -127,22 +130,24 @@ def fit(
     step, optimizer, scheduler = accelerator.prepare(step, optimizer, scheduler)
     generator = torch.Generator().manual_seed(schedule.seed)
     fitted, lowest = Fitted({}, {}, 0), math.inf
+    done = 0
     for epoch in range(1, schedule.epochs + 1):
-        network.train()
-        parts: dict[str, Tensor] = {}
-        batches = 0
+        evaluated = epoch % schedule.evaluate_every == 0 or epoch == schedule.epochs
+        step.train()
+        parts: dict[str, list[Tensor]] = {}
         for batch in data.batches(schedule.batch_size, generator):
-            total, contributions = step(batch)
+            done += 1
+            # shares of the gradient cost a pass through the losses: on one batch of an evaluated epoch
+            total, contributions = step(batch, done / steps, evaluated and not parts)
             accelerator.backward(total)
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()
-            batches += 1
             for name, value in contributions.items():
-                parts[name] = parts.get(name, 0) + value
-        means = {f"train_{name}": float(value) / batches for name, value in parts.items()}
+                parts.setdefault(name, []).append(value)
+        means = {f"train_{name}": float(sum(values)) / len(values) for name, values in parts.items()}
         _check_finite(means, epoch)
-        if epoch % schedule.evaluate_every and epoch != schedule.epochs:
+        if not evaluated:
             continue
         row = {"epoch": epoch, "learning_rate": scheduler.get_last_lr()[0], **means, **evaluate(network.eval())}
         for name, value in row.items():
@@ -164,7 +169,8 @@ def _weights(network: Network) -> dict[str, Tensor]:
 
 def _check_finite(means: dict[str, float], epoch: int) -> None:
     # once an epoch: a look at every step would make a GPU wait for the host each time
-    broken = [name.removeprefix("train_") for name, value in means.items() if not math.isfinite(value)]
+    names = [name.removeprefix("train_") for name, value in means.items() if not math.isfinite(value)]
+    broken = [name for name in names if not name.endswith("_gradient")]  # a diagnosis, not the cause
     if broken:
         raise Diverged(
             f"Training diverged in epoch {epoch}: {', '.join(broken)} became NaN or infinite. "

@@ -83,6 +83,7 @@ def auto_margin(
     teacher_val: Outputs,
     labels_val: Tensor | None = None,
     groups: Tensor | None = None,
+    batch_size: int = 64,
 ) -> float:
     """The held-out distance: median loss on validation data of the best linear prediction of the teacher.
 
@@ -94,9 +95,11 @@ def auto_margin(
     `reference_*` are outputs of a student trained without distillation: its embeddings (N, D), and no logits, are
     what the teacher is predicted from, by `fit_ridge` on training data; `groups` are the training rows' identities.
     What `loss` reads is predicted: the teacher's embedding (of unit length, where the loss compares directions) or
-    its logits. labels_val (N,) are needed where the loss needs labels, and must then be classes of the teacher: with
-    other identities in validation, give held-out recordings of the training identities instead. UserError on a loss
-    that takes no margin, on unpaired rows, and on all that the loss itself refuses.
+    its logits; a loss that trains a connector of its own is taken without it. A loss that compares samples with each
+    other is measured on batches of `batch_size` in a fixed random order. labels_val (N,) are needed where the loss
+    needs labels, and must then be classes of the teacher: with other identities in validation, give held-out recordings
+    of the training identities instead. UserError on a loss that takes no margin, on unpaired rows, and on all that the
+    loss itself refuses.
     """
     if loss.minimum is None:
         raise UserError(f"Loss {loss.name!r} has no minimum at 0, so there is no margin to find for it.")
@@ -106,8 +109,18 @@ def auto_margin(
         for field, target in target_train.items()
     }
     stand_in = {"embedding": reference_val.embedding}  # for losses that read logits alone
-    values = loss(Outputs(**stand_in | predicted), Outputs(**stand_in | target_val), labels_val)
-    return float(values.quantile(0.5))
+    sides = Outputs(**stand_in | predicted), Outputs(**stand_in | target_val)
+    size = len(reference_val.embedding)
+    if not loss.relational or size <= batch_size:
+        return float(loss.of_prediction(*sides, labels_val).quantile(0.5))
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(0)).to(reference_val.embedding.device)
+    batches = order[: size - size % batch_size].split(batch_size)  # the rest is smaller and would have other values
+    values = [loss.of_prediction(*(_take(x, rows) for x in (*sides, labels_val))) for rows in batches]
+    return float(torch.cat(values).quantile(0.5))
+
+
+def _take(x: Outputs | Tensor | None, rows: Tensor) -> Outputs | Tensor | None:
+    return Outputs(*(_take(part, rows) for part in x)) if isinstance(x, Outputs) else None if x is None else x[rows]
 
 
 def _targets(loss: Loss, teacher: Outputs) -> dict[str, Tensor]:

@@ -12,8 +12,8 @@ class SimKD(ConnectorLoss):
     """‖g(z_s) − z_t‖²/D per sample, (N,), with a trained perceptron g; embeddings of any two widths.
 
     Unlike `hint`, the projector is not linear and belongs to the loss. Source: Chen et al., "Knowledge distillation
-    with the reused teacher classifier", arXiv 2203.14001; there g is of three convolutions, the student is used with g and
-    the teacher's classifier, and cross-entropy is left out: set in the objective, and in use, not here.
+    with the reused teacher classifier", arXiv 2203.14001; there g is of three convolutions, the student is used with
+    g and the teacher's classifier, and cross-entropy is left out: that is not the loss's to do.
 
     >>> import torch
     >>> _ = torch.manual_seed(0)
