@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from xmkd_lib import Experiment, Result, Study, run, study
+from xmkd_lib import Experiment, Result, Study, losses, run, study
 from xmkd_lib.errors import UserError
+from xmkd_lib.losses.base import LOSSES
 from xmkd_lib.objective import Term
 from xmkd_lib.settings import PRESETS
 from xmkd_lib.training import Diverged
@@ -87,7 +88,7 @@ def test_metrics_are_those_that_a_study_must_contain(result):
 
 def test_curves_hold_a_value_per_evaluated_epoch(result, rows):
     assert result.curves["epoch"] == [2, 4]
-    assert {"learning_rate", "train_ce", "train_l2", "train_teacher_head_active", "val_eer"} <= set(result.curves)
+    assert {"learning_rate", "loss_ce", "loss_l2", "loss_teacher_head_active", "val_eer"} <= set(result.curves)
     assert result.curves == {name: [row[name] for row in rows] for name in rows[0]}
     best = result.curves["epoch"].index(result.metrics["best_epoch"])
     assert result.curves["val_error"][best] == min(result.curves["val_error"])
@@ -145,9 +146,9 @@ def test_the_first_step_differs_by_the_term_alone():
     one_step = {"epochs": 1, "evaluate_every": 1, "batch_size": 64, "teacher_epochs": 1}
     none, hard = (Study(smoke(method, **one_step)) for method in ("none", "hard_feature"))
     first, second = (each.train(each.terms())[1].curves for each in (none, hard))
-    assert first["train_ce"] == second["train_ce"]
-    assert "train_l2" not in first
-    assert second["train_l2"][0] > 0
+    assert first["loss_ce"] == second["loss_ce"]
+    assert "loss_l2" not in first
+    assert second["loss_l2"][0] > 0
     assert first["train_distance"] != second["train_distance"]
 
 
@@ -155,13 +156,48 @@ def test_soft_at_margin_zero_is_hard_bit_for_bit():
     hard = run(smoke("hard_feature"))
     soft = run(smoke("soft_feature", feature_margin=0.0))
     assert soft.metrics.pop("margin_l2") == 0
+    assert soft.curves.pop("loss_l2_margin") == [0, 0]
     assert figures(soft) == figures(hard)
 
 
 def test_a_margin_that_all_samples_keep_is_no_distillation():
     none, soft = run(smoke("none")), run(smoke("soft_feature", feature_margin=4.0))
     assert all(soft.metrics[name] == value for name, value in none.metrics.items())
-    assert soft.curves["train_l2_active"] == [0, 0]
+    assert soft.curves["loss_l2_active"] == [0, 0]
+
+
+# -- every loss as a method -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_every_loss_trains_a_student(name):
+    with_margin = LOSSES[name].minimum is not None
+    terms = [{"loss": name, "weight": 2.0, "warmup": 0.25}]
+    if with_margin:
+        terms.append({"loss": name, "margin": 0.01 if name == "centres" else "auto"})
+    result = run(smoke(terms, epochs=2, evaluate_every=1))
+    gradients = [result.curves[f"loss_{part}_gradient"][0] for part in ("ce", name, f"{name}_2")[: 2 + with_margin]]
+    assert sum(gradients) == pytest.approx(1)
+    assert gradients[1] > 0 or name == "centres"  # which moves the classifier, not the embedding
+    if with_margin:
+        assert result.metrics[f"margin_{name}_2"] >= 0
+    assert ("auto_margin_seconds" in result.timings) == (with_margin and name != "centres")
+    assert smoke(terms).terms()[0].warmup == 0.25
+
+
+@pytest.mark.parametrize("name", ["sp", "rkd_distance", "vid", "crd", "simkd", "srrl", "l2"])
+def test_teacher_and_student_of_other_widths(name):
+    result = run(smoke([{"loss": name}], epochs=1, evaluate_every=1, teacher_embedding_dim=12))
+    assert result.curves[f"loss_{name}_gradient"][0] > 0
+
+
+def test_what_cannot_be_measured_is_refused():
+    with pytest.raises(UserError, match="'centres' compares no outputs"):
+        run(smoke([{"loss": "centres", "margin": "auto"}]))
+    with pytest.raises(UserError, match=r"'centres'.*width"):
+        run(smoke([{"loss": "centres"}], teacher_embedding_dim=12))
+    with pytest.raises(UserError, match="'infonce' has no minimum"):
+        smoke([{"loss": "infonce", "margin": 1.0}])
 
 
 # -- the cache --------------------------------------------------------------------------------------------------------

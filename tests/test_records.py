@@ -14,7 +14,7 @@ def result(**changed):
     content = {
         "settings": {"method": "none", "dataset_params": {"snr": [0, 20]}},
         "metrics": {"test_eer": 0.1 + 0.2, "best_epoch": 3},
-        "curves": {"epoch": [1.0, 2.0], "train_ce": [1e-300, 2.5]},
+        "curves": {"epoch": [1.0, 2.0], "loss_ce": [1e-300, 2.5]},
         "timings": {"seconds": 1.5},
         "environment": {"torch": "2"},
     }

@@ -156,7 +156,7 @@ def test_the_last_epoch_is_always_evaluated(epochs, every, wanted):
     assert fitted.curves["epoch"] == wanted
     assert [row["epoch"] for row in rows] == wanted
     parts = {"ce", "l2", "l2_active", "l2_margin", "ce_gradient", "l2_gradient"}
-    assert set(rows[0]) == {"epoch", "learning_rate", "val_error", *(f"train_{name}" for name in parts)}
+    assert set(rows[0]) == {"epoch", "learning_rate", "val_error", *(f"loss_{name}" for name in parts)}
     assert all(fitted.curves[name] == [row[name] for row in rows] for name in rows[0])
 
 

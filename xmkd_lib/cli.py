@@ -76,12 +76,13 @@ def run(
     """Train one student by one method and print its metrics at the last and the validation-chosen epoch."""
     from xmkd_lib import Experiment
     from xmkd_lib import run as run_experiment
+    from xmkd_lib.objective import describe
 
     chosen = {"dataset": dataset, "method": method, "seed": seed, **_assignments(assignments or [])}
     experiment = Experiment.preset(preset, **chosen)
     if out is not None:
         _check_writable(out)
-    console.print(" + ".join(["cross-entropy", *map(str, experiment.terms())]), highlight=False)
+    console.print(describe(experiment.terms()), highlight=False)
     with console.status("data, teacher, reference ..."):
         result = run_experiment(experiment, out, on_epoch=_print_epoch(experiment.epochs))
     table = Table("metric", "last epoch", f"epoch {int(result.metrics['best_epoch'])}, chosen on validation", box=None)
@@ -91,6 +92,13 @@ def run(
         elif name.startswith(("margin", "teacher_test")):
             table.add_row(name, f"{value:.4f}", "")
     console.print(table)
+    if "auto_margin_seconds" in result.timings:
+        seconds = {name: result.timings.get(f"{name}_seconds", 0) for name in ("auto_margin", "reference")}
+        console.print(
+            "Auto margin: measured in {auto_margin:.1f} s, from a reference student of {reference:.1f} s "
+            "(0.0: cached).".format(**seconds),
+            highlight=False,
+        )
     if experiment.dataset == "people":
         console.print("These people are synthetic: generated faces and voices.")
     if out is not None:
@@ -106,6 +114,25 @@ def settings() -> None:
     for name, field in Experiment.model_fields.items():
         table.add_row(name, escape(json.dumps(field.default)), escape(field.description or ""))
     console.print(table)
+
+
+@app.command(epilog="Example: xmkd losses --markdown")
+def losses(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="formulas, cost and sources too, as in xmkd_lib/losses/README.md")
+    ] = False,
+) -> None:
+    """List every loss: what it compares, whether it takes a margin, and what it needs."""
+    from xmkd_lib.losses import table
+
+    if markdown:
+        print(table.markdown())
+        return
+    columns = [table.COLUMNS.index(name) for name in ("loss", "level", "constraint", "needs")]
+    shown = Table(*(table.COLUMNS[column] for column in columns), box=None)
+    for row in table.rows():
+        shown.add_row(*(escape(row[column]) for column in columns))
+    console.print(shown)
 
 
 @sweeps.command("run", epilog="Example: xmkd sweep run notebooks/sweeps/quick.yaml --workers 2")
@@ -174,7 +201,7 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
 def _print_epoch(epochs: int) -> Any:
     def show(row: dict[str, float]) -> None:
         console.print(
-            f"epoch {row['epoch']:>3.0f}/{epochs}  cross-entropy {row['train_ce']:.3f}  "
+            f"epoch {row['epoch']:>3.0f}/{epochs}  cross-entropy {row['loss_ce']:.3f}  "
             f"EER: train {row['train_eer']:.3f}, val {row['val_eer']:.3f}  "
             f"distance to teacher: train {row['train_distance']:.2f}, val {row['val_distance']:.2f}",
             highlight=False,

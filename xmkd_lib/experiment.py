@@ -38,7 +38,7 @@ def run(experiment: Experiment, out: str | Path | None = None, on_epoch: OnEpoch
         study.offer_reference(network)
     metrics |= {"best_epoch": fitted.best_epoch, "parameters": count_parameters(network)}
     named = zip(names_of(terms), terms, strict=True)
-    metrics |= {f"margin_{name}": term.margin for name, term in named if term.margin is not None}
+    metrics |= {f"margin_{name}": term.margin for name, term in named if isinstance(term.margin, float)}
     result = Result(
         settings=experiment.model_dump(mode="json"),
         metrics=metrics,

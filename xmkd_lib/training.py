@@ -145,7 +145,7 @@ def fit(
             optimizer.zero_grad()
             for name, value in contributions.items():
                 parts.setdefault(name, []).append(value)
-        means = {f"train_{name}": float(sum(values)) / len(values) for name, values in parts.items()}
+        means = {f"loss_{name}": float(sum(values)) / len(values) for name, values in parts.items()}
         _check_finite(means, epoch)
         if not evaluated:
             continue
@@ -169,7 +169,7 @@ def _weights(network: Network) -> dict[str, Tensor]:
 
 def _check_finite(means: dict[str, float], epoch: int) -> None:
     # once an epoch: a look at every step would make a GPU wait for the host each time
-    names = [name.removeprefix("train_") for name, value in means.items() if not math.isfinite(value)]
+    names = [name.removeprefix("loss_") for name, value in means.items() if not math.isfinite(value)]
     broken = [name for name in names if not name.endswith("_gradient")]  # a diagnosis, not the cause
     if broken:
         raise Diverged(
