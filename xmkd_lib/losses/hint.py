@@ -1,6 +1,7 @@
 """FitNet's hint: mean squared error of embeddings as they are."""
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from xmkd_lib.losses.base import LOSSES, Loss
 from xmkd_lib.outputs import Outputs
@@ -24,4 +25,4 @@ class Hint(Loss):
     source = "Romero et al. 2015 (FitNets), arXiv 1412.6550"
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
-        return (student.embedding - teacher.embedding).square().mean(1)
+        return F.mse_loss(student.embedding, teacher.embedding, reduction="none").mean(1)

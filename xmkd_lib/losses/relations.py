@@ -5,25 +5,20 @@ from torch import Tensor
 from xmkd_lib.losses.base import unit
 
 
-def squared_distances(z: Tensor) -> Tensor:
-    """‖z_i − z_j‖² of rows (N, D): (N, N), at least float64, zero on the diagonal and for duplicate rows.
+def squared_distances(z: Tensor) -> tuple[Tensor, Tensor]:
+    """‖z_i − z_j‖² of rows (N, D), (N, N), and where it is 0: on the diagonal and for duplicate rows.
 
-    The expanded square cancels where features lie far from the origin: so it is taken in float64 and about the mean,
-    and what is rounding alone counts as 0.
+    There the values are set to 1, so that they can be divided by, and get no gradient. The expanded square cancels
+    where features lie far from the origin: so it is taken in float64 and about the mean, and what is rounding alone
+    counts as 0.
     """
-    z = z.double()
-    z = z - z.mean(0)
-    gram = z @ z.T
-    lengths = gram.diagonal()
-    scale = lengths[:, None] + lengths
+    centred = z.double()
+    centred = centred - centred.mean(0)
+    gram = centred @ centred.T
+    scale = gram.diagonal()[:, None] + gram.diagonal()
     squared = scale - 2 * gram
-    return squared.masked_fill(squared <= 1e-13 * scale, 0)
-
-
-def distances(squared: Tensor) -> Tensor:
-    """The roots of squared distances; where these are 0 the gradient is 0 too, not infinite."""
-    same = squared == 0
-    return squared.masked_fill(same, 1).sqrt().masked_fill(same, 0)
+    same = squared.detach() <= 1e-13 * scale.detach()
+    return squared.to(z.dtype).masked_fill(same, 1), same
 
 
 def cosines(z: Tensor) -> Tensor:

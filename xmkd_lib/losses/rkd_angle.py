@@ -1,15 +1,17 @@
 """Relational distillation of angles."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from xmkd_lib.losses.base import LOSSES, Loss
 from xmkd_lib.losses.relations import squared_distances
 from xmkd_lib.outputs import Outputs
 
-CHUNK = 2**21  # angles at a time: a few temporaries of 8 MB
+CHUNK = 2**18  # angles at a time: few temporaries, and small enough for a processor's cache
 
 
 @LOSSES.register("rkd_angle")
@@ -37,28 +39,59 @@ class RKDAngle(Loss):
     source = "Park et al. 2019 (RKD), arXiv 1904.05068"
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
-        n = len(student.embedding)
         sides = [part for side in (student, teacher) for part in _sides(side.embedding)]
-        vertices = torch.arange(n, device=student.embedding.device).split(max(1, CHUNK // max(1, n * n)))
-        if not n:
-            return student.embedding.sum(1)
-        return torch.cat([checkpoint(_gap, rows, *sides, use_reentrant=False) for rows in vertices])
+        return _AngleGap.apply(*sides)
 
 
 def _sides(z: Tensor) -> tuple[Tensor, Tensor]:
     """Squared distances halved, and inverse distances (0 for a distance of 0): (N, N) each."""
-    squared = squared_distances(z)
-    same = squared == 0
-    inverse = squared.masked_fill(same, 1).rsqrt().masked_fill(same, 0)
-    return (squared / 2).to(z.dtype), inverse.to(z.dtype)
+    squared, same = squared_distances(z)
+    return squared.masked_fill(same, 0) / 2, squared.rsqrt().masked_fill(same, 0)
 
 
-def _gap(rows: Tensor, half_s: Tensor, inverse_s: Tensor, half_t: Tensor, inverse_t: Tensor) -> Tensor:
-    s, t = _cosines(rows, half_s, inverse_s), _cosines(rows, half_t, inverse_t)
-    return F.smooth_l1_loss(s, t, reduction="none").mean((1, 2))
+class _AngleGap(torch.autograd.Function):
+    """Mean Huber distance of all cosines at each vertex, (N,).
+
+    Its gradient is written out, for autograd would keep all N³ angles: with g the slope of the Huber distance and
+    cos = raw·e_j·e_k, raw = h_ij + h_ik − h_jk, it is ∂h_ij = 2 e_j Σ_k g e_k, ∂h_jk = −Σ_i g e_j e_k and
+    ∂e_j = 2 Σ_k g raw e_k, all symmetric in j and k.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, half_s: Tensor, inverse_s: Tensor, half_t: Tensor, inverse_t: Tensor) -> Tensor:
+        ctx.save_for_backward(half_s, inverse_s, half_t, inverse_t)
+        values = half_s.new_empty(len(half_s))
+        for rows in _vertices(len(half_s)):
+            s, t = _cosines(_raw(half_s, rows), inverse_s[rows]), _cosines(_raw(half_t, rows), inverse_t[rows])
+            values[rows] = F.smooth_l1_loss(s, t, reduction="none").mean((1, 2))
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        half_s, inverse_s, half_t, inverse_t = ctx.saved_tensors
+        by_half, by_inverse = torch.zeros_like(half_s), torch.zeros_like(inverse_s)
+        for rows in _vertices(len(half_s)):
+            raw, inverse = _raw(half_s, rows), inverse_s[rows]
+            slope = _cosines(raw, inverse).sub_(_cosines(_raw(half_t, rows), inverse_t[rows])).clamp_(-1, 1)
+            slope *= (upstream[rows] / len(half_s) ** 2)[:, None, None]
+            column = inverse[:, :, None]
+            by_half[rows] += 2 * inverse * (slope @ column)[:, :, 0]
+            by_inverse[rows] += 2 * (raw.mul_(slope) @ column)[:, :, 0]
+            by_half -= slope.mul_(column).mul_(inverse[:, None, :]).sum(0)
+        return by_half, by_inverse, None, None
 
 
-def _cosines(rows: Tensor, half: Tensor, inverse: Tensor) -> Tensor:
-    """cos ∠ j i k for vertices i in `rows`: (len(rows), N, N)."""
-    to, scale = half[rows], inverse[rows]
-    return (to[:, :, None] + to[:, None, :] - half) * scale[:, :, None] * scale[:, None, :]
+def _vertices(n: int) -> list[slice]:
+    step = max(1, CHUNK // max(1, n * n))
+    return [slice(start, start + step) for start in range(0, n, step)]
+
+
+def _raw(half: Tensor, rows: slice) -> Tensor:
+    """s_i s_j · s_i s_k for vertices i in `rows`, by the law of cosines: (len(rows), N, N)."""
+    to = half[rows]
+    return (to[:, :, None] + to[:, None, :]).sub_(half)
+
+
+def _cosines(raw: Tensor, inverse: Tensor) -> Tensor:
+    return (raw * inverse[:, :, None]).mul_(inverse[:, None, :])

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xmkd_lib.losses.base import LOSSES, Loss
-from xmkd_lib.losses.relations import distances, squared_distances
+from xmkd_lib.losses.relations import squared_distances
 from xmkd_lib.outputs import Outputs
 
 
@@ -37,7 +37,7 @@ class RKDDistance(Loss):
 
 
 def _relative_distances(z: Tensor) -> Tensor:
-    found = distances(squared_distances(z))
-    apart = found > 0
-    mean = found.sum() / apart.sum().clamp_min(1)
-    return (found / mean.masked_fill(mean == 0, 1)).to(z.dtype)
+    squared, same = squared_distances(z)
+    found = squared.sqrt().masked_fill(same, 0)
+    mean = found.sum() / (~same).sum().clamp_min(1)
+    return found / mean.masked_fill(mean == 0, 1)
