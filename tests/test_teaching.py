@@ -9,7 +9,7 @@ import torch
 from xmkd_lib import Experiment, Study, run, study
 from xmkd_lib.assessment import distance
 from xmkd_lib.augmentation import VIEWS
-from xmkd_lib.cache import read_tensors
+from xmkd_lib.cache import cache_root, read_tensors
 from xmkd_lib.errors import UserError
 from xmkd_lib.models import AAMHead, Network, create
 from xmkd_lib.teachers import TeacherBank, infer
@@ -77,8 +77,6 @@ def test_a_same_modality_teacher_reads_what_the_student_reads():
     assert found.teacher_modality == found.dataset.student_modality == "speech"
     network = Network(create("tdnn", input_shape=tuple(found.features["val"].shape[1:]), width=chosen.teacher_width),
                       AAMHead(32, 8, chosen.head_scale, 0.0))  # fmt: skip
-    from xmkd_lib.cache import cache_root
-
     banks = [path.parent for path in (cache_root() / "teachers").glob("*/bank.safetensors")]
     (own,) = [path for path in banks if TeacherBank.load(path / "bank.safetensors").key == found.bank.key]
     network.load_state_dict(read_tensors(own / "teacher.safetensors"))
@@ -108,13 +106,18 @@ def test_random_centres_know_the_labels_and_nothing_else():
     assert Study(smoke(teacher="random_centres", teacher_embedding_dim=6)).student().projector.out_features == 6
 
 
-def test_the_reference_student_does_not_depend_on_the_teacher(empty_cache, fits):
+def test_the_reference_student_does_not_depend_on_the_teacher(empty_cache, fits, monkeypatch):
     first = Study(smoke()).reference
     count = len(fits)
     for settings in ({"teacher": "random_centres"}, {"teacher": "untrained"}, {"teacher_embedding_dim": 9}):
         again = Study(smoke(**settings)).reference
         assert all(torch.equal(again[split], first[split]) for split in first)
     assert len(fits) == count == 2  # teacher and reference, once
+    for settings in ({"teacher": "random_centres"}, {"teacher_embedding_dim": 9}):
+        monkeypatch.setenv("XMKD_CACHE", str(empty_cache / "_".join(settings)))  # nor does it when it is trained anew
+        again = Study(smoke(**settings)).reference
+        assert all(torch.equal(again[split], first[split]) for split in first)
+    assert len(fits) == 5
 
 
 # -- imported outputs -------------------------------------------------------------------------------------------------
@@ -314,7 +317,7 @@ def test_a_fold_s_teacher_does_not_depend_on_what_it_holds_out(empty_cache, monk
 
 
 def test_a_teacher_that_is_well_trained_is_surer_of_what_it_has_seen():
-    found = Study(smoke(teacher_epochs=30))
+    found = Study(smoke(teacher_epochs=10, evaluate_every=10))
     labels = found.labels[found.dataset.rows("train")]
     seen, unseen = [], []
     for fold in found.folds:

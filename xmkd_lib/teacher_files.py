@@ -49,8 +49,8 @@ def read_outputs(path: str | Path) -> Imported:
         raise UserError(f"{path}: there is no such file. Check the path of the teacher's outputs.")
     try:
         found = _READERS[path.suffix](path)
-    except ImportError as error:
-        raise UserError(f"{path}: {error.name}, which reads parquet, is missing. Run: pip install pyarrow.") from None
+    except ImportError:
+        raise UserError(f"{path}: pyarrow, which reads parquet, is missing. Run: pip install pyarrow.") from None
     except _DAMAGED as error:
         raise UserError(f"{path}: not readable as {path.suffix} ({error}). Write it again. {_FORMAT}") from None
     return _checked(path, found)

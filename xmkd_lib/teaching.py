@@ -86,10 +86,11 @@ class Teaching:
         return read_tensors(artefact("views", recipe, self._build_views) / "views.safetensors")["views"]
 
     def folds(self, bank: TeacherBank) -> list[Fold]:
-        """Teachers that each have not seen a quarter of the training split, with every class in all quarters if it can.
+        """Four teachers that each have not seen a quarter of the training split, the classes dealt evenly to quarters.
 
         A teacher that learns nothing from samples gives the bank's outputs. Each teacher's epoch is chosen on the
-        validation split, as the bank's is. UserError on an imported bank: what it was trained on is unknown.
+        validation split, as the bank's is; its scores are centred on the embeddings of all training rows. UserError on
+        an imported bank: what it was trained on is unknown.
         """
         if self.experiment.teacher_bank is not None:
             raise UserError(
@@ -178,7 +179,7 @@ def split_folds(labels: Tensor, seed: int) -> list[Tensor]:
     Sizes differ by one at most, also within a class: what two or more samples have is left in every training part.
 
     >>> [fold.tolist() for fold in split_folds(torch.tensor([0, 0, 1, 1, 1, 1]), seed=0)]
-    [[0, 2], [1, 4], [5], [3]]
+    [[0, 5], [1, 2], [4], [3]]
     """
     n = len(labels)
     # a class's samples in random order, class after class, are dealt like cards; the stream is not the pairing's
