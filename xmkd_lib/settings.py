@@ -50,9 +50,6 @@ class Experiment(BaseModel):
     pairing: Literal["true", "shuffled", "shuffled_within_class"] = Field(
         "true", description="whose teacher input teaches a sample; the shuffled ones are controls"
     )
-    method: str | list[Term] = Field("soft", description="preset, loss name, or list of terms")
-    seed: int = Field(0, ge=0, lt=2**32, description="data, initial weights and batch order")
-
     teacher: Literal["trained", "same_modality", "untrained", "random_centres"] = Field(
         "trained",
         description="who teaches. Controls, by what a student's equal gain from them would mean: same_modality (reads "
@@ -62,6 +59,9 @@ class Experiment(BaseModel):
     teacher_bank: str | None = Field(
         None, description="file of embeddings by sample id (.npz, .parquet, .safetensors) to use as the teacher"
     )
+    method: str | list[Term] = Field("soft", description="preset, loss name, or list of terms")
+    seed: int = Field(0, ge=0, lt=2**32, description="data, initial weights and batch order")
+
     teacher_model: str | None = Field(None, description="None: resnet_small for images, tdnn for speech")
     teacher_width: float = Field(0.25, gt=0)
     teacher_epochs: int = Field(20, ge=1)
