@@ -16,6 +16,8 @@ OTHERS = {
     "pairing": "shuffled",
     "method": [Term(loss="l2", margin=1.5), Term(loss="kd", params={"temperature": 2.0}, mode="smooth", margin="auto")],
     "seed": 7,
+    "teacher": "untrained",
+    "teacher_bank": "outputs.npz",
     "teacher_model": "resnet34",
     "teacher_width": 0.5,
     "teacher_epochs": 2,
@@ -61,7 +63,7 @@ def test_every_field_goes_through_json(name):
 
 
 def test_all_fields_together_go_through_json():
-    experiment = Experiment(**OTHERS)
+    experiment = Experiment(**OTHERS | {"teacher_bank": None})  # a file is the whole teacher
     assert Experiment(**json.loads(json.dumps(experiment.model_dump(mode="json")))) == experiment
 
 

@@ -39,7 +39,7 @@ def teacher(seed=0, head=AAMHead):
 
 
 def bank_of(dataset, network=None):
-    return TeacherBank.build(network or teacher(), feature_module.extract(dataset, "image", "cpu"), dataset)
+    return TeacherBank.build(network or teacher(), feature_module.extract(dataset, "image", "cpu"), dataset, "image")
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,78 @@ def test_files_that_are_no_banks_are_named(bank, tmp_path):
         TeacherBank.load(tmp_path / "missing.safetensors")
 
 
+def alone(bank, **changes):
+    """The bank's embeddings without logits and classifier."""
+    return dataclasses.replace(
+        bank, **{"outputs": Outputs(bank.outputs.embedding), "weight": None, "scale": None, **changes}
+    )
+
+
+def test_a_bank_may_hold_embeddings_alone(bank, tmp_path):
+    path = tmp_path / "bank.safetensors"
+    alone(bank).save(path)
+    found = TeacherBank.load(path, bank.key)
+    assert (found.outputs.logits, found.weight, found.scale, found.head) == (None, None, None, {})
+    assert torch.equal(found.take(["p3"]).embedding, bank.outputs.embedding[3:4])
+    assert found.take(["p3"]).logits is None
+    alone(bank, weight=bank.weight).save(path)
+    assert list(TeacherBank.load(path).head) == ["weight"]  # the loss's own scale is used
+
+
+@pytest.mark.parametrize("part", ["embedding", "logits", "weight"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_none_are_refused(bank, tmp_path, part, value):
+    tensors = {**bank.outputs._asdict(), "weight": bank.weight}
+    tensors[part] = tensors[part].clone()
+    tensors[part][[0, -1] if part == "weight" else [4, 7]] = value
+    broken = dataclasses.replace(
+        bank, outputs=Outputs(tensors["embedding"], tensors["logits"]), weight=tensors["weight"]
+    )
+    broken.save(tmp_path / "bank.safetensors")
+    words = (
+        "weight holds NaN" if part == "weight" else rf"{part} of 2 of 12 samples hold NaN or infinity, first of 'p4'"
+    )
+    with pytest.raises(UserError, match=rf"bank\.safetensors: .*{words}"):
+        TeacherBank.load(tmp_path / "bank.safetensors")
+
+
+def test_a_teacher_that_answers_nan_makes_no_bank():
+    network = teacher()
+    with torch.no_grad():
+        network.encoder[1].weight[0, 0] = float("nan")
+    with pytest.raises(UserError, match=r"Teacher bank \w+: embedding of 12 of 12 samples .* 'p0'"):
+        bank_of(Pictures(), network)
+
+
+def test_random_centres_are_one_unit_vector_per_label():
+    dataset = Pictures([11, 0, 5, 7, *range(1, 5), 6, 8, 9, 10])
+    found = TeacherBank.random_centres(dataset, dim=5, scale=8.0, seed=3)
+    labels = torch.from_numpy(dataset.table.label.to_numpy(copy=True))
+    embedding = found.outputs.embedding
+    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(12))
+    same = (embedding[:, None] == embedding[None]).all(2)
+    assert torch.equal(same, labels[:, None] == labels[None])
+    assert dataset.num_classes == len(found.weight) == 2
+    for row, label in enumerate(labels.tolist()):
+        for other in range(2):
+            centre = embedding[labels == other][0]
+            assert torch.equal(found.weight[other], centre)
+            assert float(found.outputs.logits[row, other]) == pytest.approx(
+                8 * float(embedding[row] @ centre), abs=1e-5
+            )
+        if label < 2:
+            assert found.outputs.logits[row].argmax() == label
+    assert found.head["scale"] == 8.0
+    again = TeacherBank.random_centres(dataset, dim=5, scale=8.0, seed=3)
+    assert again.key == found.key
+    assert torch.equal(again.outputs.embedding, embedding)
+    others = [(6, 8.0, 3), (5, 9.0, 3), (5, 8.0, 4)]
+    keys = {TeacherBank.random_centres(dataset, *chosen).key for chosen in others}
+    dataset.fingerprint = "second"
+    keys.add(TeacherBank.random_centres(dataset, 5, 8.0, 3).key)
+    assert len(keys | {found.key, bank_of(dataset).key}) == 6
+
+
 def test_outputs_are_taken_by_id(bank):
     taken = bank.take(["p7", "p0", "p7"])
     assert torch.equal(taken.embedding, bank.outputs.embedding[[7, 0, 7]])
@@ -112,19 +184,19 @@ def test_rows_follow_their_ids_when_the_table_is_shuffled(bank):
 
 def test_the_key_is_of_weights_preprocessing_and_data(monkeypatch):
     dataset, weights = Pictures(), teacher().state_dict()
-    key = bank_key(weights, dataset)
-    assert bank_key(teacher().state_dict(), Pictures()) == key
-    assert bank_key(dict(reversed(weights.items())), dataset) == key
-    keys = {key, bank_key(teacher(seed=1).state_dict(), dataset)}
+    key = bank_key(weights, dataset, "image")
+    assert bank_key(teacher().state_dict(), Pictures(), "image") == key
+    assert bank_key(dict(reversed(weights.items())), dataset, "image") == key
+    keys = {key, bank_key(teacher(seed=1).state_dict(), dataset, "image"), bank_key(weights, dataset, "speech")}
     nudged = {name: value.clone() for name, value in weights.items()}
     nudged["head.weight"][0, 0] += 1e-6
-    keys.add(bank_key(nudged, dataset))
+    keys.add(bank_key(nudged, dataset, "image"))
     other = Pictures()
     other.fingerprint = "second"
-    keys.add(bank_key(weights, other))
+    keys.add(bank_key(weights, other, "image"))
     monkeypatch.setattr(teachers, "preprocessing", lambda dataset, modality: {"mean": 0.4})
-    keys.add(bank_key(weights, dataset))
-    assert len(keys) == 5
+    keys.add(bank_key(weights, dataset, "image"))
+    assert len(keys) == 6
 
 
 def test_inference_needs_no_gradient_and_no_batch_statistics():
@@ -176,6 +248,10 @@ def test_accuracy_exists_where_labels_are_training_classes():
     assert {"test_min_dcf_0.01", "test_min_dcf_0.05"} <= set(found)
     halves = {"test": outputs(torch.randn(4, 4)), "train": outputs(torch.eye(2, 4).repeat_interleave(3, 0))}
     assert assess(dataset, halves) == assess(dataset, dict(reversed(halves.items())))  # minDCF is the test split's
+    without = {split: Outputs(found.embedding) for split, found in halves.items()}
+    wanted = {name: value for name, value in assess(dataset, halves).items() if "accuracy" not in name}
+    assert assess(dataset, without) == wanted
+    assert len(wanted) < len(assess(dataset, halves))
     dataset.table.loc[8:, "label"] = [2, 2, 3, 3]
     found = assess(dataset, {"train": outputs(torch.randn(6, 4)), "test": outputs(torch.randn(4, 4))})
     assert "test_accuracy" not in found

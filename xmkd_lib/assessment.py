@@ -20,8 +20,8 @@ def assess(dataset: PairedDataset, outputs: dict[str, Outputs]) -> dict[str, flo
     """Figures named `<split>_<metric>` of every split in `outputs`, among them always "train".
 
     outputs: per split, of the split's rows in table order. EER and, on the test split, minDCF come from all pairs of a
-    split by cosine after subtracting the training embeddings' mean. Accuracy exists where all labels are training
-    classes.
+    split by cosine after subtracting the training embeddings' mean. Accuracy exists where there are logits and all
+    labels are training classes.
     """
     centre = outputs["train"].embedding.double().mean(0).cpu().numpy()
     found = {}
@@ -29,7 +29,7 @@ def assess(dataset: PairedDataset, outputs: dict[str, Outputs]) -> dict[str, flo
         labels = dataset.table.label.to_numpy()[dataset.rows(split)]
         scores, targets = trial_scores(embedding.cpu().numpy(), labels, centre)
         found[f"{split}_eer"] = eer(scores, targets)
-        if labels.max() < dataset.num_classes:
+        if logits is not None and labels.max() < dataset.num_classes:
             found[f"{split}_accuracy"] = accuracy(logits.cpu().numpy(), labels)
         if split == "test":
             found |= {f"test_min_dcf_{p:g}": min_dcf(scores, targets, p_target=p) for p in P_TARGETS}

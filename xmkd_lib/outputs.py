@@ -1,6 +1,7 @@
 """What a student or a teacher hands to a loss."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -13,3 +14,12 @@ class Outputs(NamedTuple):
 
     embedding: Tensor
     logits: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Any]) -> "Outputs":
+        """Both changed alike; absent logits stay absent.
+
+        >>> import torch
+        >>> Outputs(torch.zeros(3, 2)).map(lambda x: x[:1])
+        Outputs(embedding=tensor([[0., 0.]]), logits=None)
+        """
+        return Outputs(*(None if value is None else change(value) for value in self))

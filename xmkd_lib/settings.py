@@ -50,6 +50,15 @@ class Experiment(BaseModel):
     pairing: Literal["true", "shuffled", "shuffled_within_class"] = Field(
         "true", description="whose teacher input teaches a sample; the shuffled ones are controls"
     )
+    teacher: Literal["trained", "same_modality", "untrained", "random_centres"] = Field(
+        "trained",
+        description="who teaches. Controls, by what a student's equal gain from them would mean: same_modality (reads "
+        "what the student reads): no second modality was needed; untrained (initial weights): nothing that a teacher "
+        "learns was needed; random_centres (a random vector per label): only the labels were",
+    )
+    teacher_bank: str | None = Field(
+        None, description="file of embeddings by sample id (.npz, .parquet, .safetensors) to use as the teacher"
+    )
     method: str | list[Term] = Field("soft", description="preset, loss name, or list of terms")
     seed: int = Field(0, ge=0, lt=2**32, description="data, initial weights and batch order")
 
@@ -114,6 +123,11 @@ class Experiment(BaseModel):
         for model in (self.teacher_model, self.student_model):
             if model is not None and model not in models.names():
                 raise unknown_name("model", model, models.names())
+        if self.teacher_bank is not None and (self.teacher != "trained" or self.teacher_embedding_dim is not None):
+            raise UserError(
+                f"Setting 'teacher_bank' is {self.teacher_bank!r}: the file is the teacher and has its own width. "
+                "Leave out 'teacher' and 'teacher_embedding_dim'."
+            )
         if "seed" in self.dataset_params:
             raise UserError("dataset_params: 'seed' is the experiment's own setting; give seed= instead.")
         for term in self.terms():

@@ -24,15 +24,16 @@ from xmkd_lib.models import Network
 from xmkd_lib.objective import Context, Objective, Term
 from xmkd_lib.outputs import Outputs
 from xmkd_lib.settings import Experiment
-from xmkd_lib.teachers import TeacherBank, bank_key, infer
+from xmkd_lib.teachers import Fold, TeacherBank, infer
+from xmkd_lib.teaching import Assess, Teaching
 from xmkd_lib.training import Fitted, Schedule, TrainingSet, fit
 
 DEFAULT_MODEL = {"image": "resnet_small", "speech": "tdnn"}
 ESTIMATOR = {"image": "image.sharpness", "speech": "speech.energy_snr"}
 # What a cached teacher and a cached reference student depend on.
 BOTH = ("dataset", "dataset_params", "seed", "head_scale", "batch_size", "learning_rate", "weight_decay", "warmup",
-        "evaluate_every", "image_shift", "device", "precision", "threads")  # fmt: skip
-TEACHER_SETTINGS = (*BOTH, "teacher_model", "teacher_width", "teacher_epochs")  # and the width of its embedding
+        "evaluate_every", "device", "precision", "threads")  # fmt: skip
+TEACHER_SETTINGS = (*BOTH, "teacher", "teacher_model", "teacher_width", "teacher_epochs")
 STUDENT_SETTINGS = (*BOTH, "student_model", "student_width", "embedding_dim", "head_margin", "epochs")
 OnEpoch = Callable[[dict[str, float]], None]
 
@@ -54,7 +55,14 @@ class Study:
     @property
     def teacher_dim(self) -> int:
         """Width of the teacher's embedding."""
-        return self.experiment.teacher_embedding_dim or self.experiment.embedding_dim
+        imported = self.experiment.teacher_bank is not None
+        return self.bank.outputs.embedding.shape[1] if imported else self._teaching.dim
+
+    @property
+    def teacher_modality(self) -> str:
+        """What the teacher reads: the data set's teacher modality, or the student's for a control teacher."""
+        same = self.experiment.teacher == "same_modality"
+        return self.dataset.student_modality if same else self.dataset.teacher_modality
 
     @cached_property
     def dataset(self) -> data.PairedDataset:
@@ -84,32 +92,40 @@ class Study:
     @cached_property
     def bank(self) -> TeacherBank:
         """The teacher's outputs for every row's own teacher input."""
-        started = time.perf_counter()
-        folder = artefact("teachers", {**self._recipe(TEACHER_SETTINGS), "dim": self.teacher_dim}, self._build_teacher)
-        key = bank_key(read_tensors(folder / "teacher.safetensors"), self.dataset)
-        bank = TeacherBank.load(folder / "bank.safetensors", key)
-        self.timings["teacher_seconds"] = time.perf_counter() - started
-        return bank
+        with self._timed("teacher_seconds"):
+            return self._teaching.bank()
+
+    @cached_property
+    def views(self) -> Tensor:
+        """The teacher's embeddings of augmented views of every training row's own teacher input, (n_train, V, D)."""
+        with self._timed("views_seconds"):
+            return self._teaching.views(self.bank)
+
+    @cached_property
+    def folds(self) -> list[Fold]:
+        """Teachers trained without a part of the training split, with their outputs for each row's own input."""
+        with self._timed("folds_seconds"):
+            return self._teaching.folds(self.bank)
 
     @cached_property
     def teacher(self) -> dict[str, Outputs]:
         """Per split, the teacher outputs that the pairing mode gives to each row; on the device."""
         order = pair(self.dataset.table, self.experiment.pairing, self.experiment.seed)
         paired = self.bank.take(list(self.dataset.table.id.iloc[order]))
-        embedding, logits = (self._by_split(x.to(self.device)) for x in paired)
-        return {split: Outputs(embedding[split], logits[split]) for split in embedding}
+        return self._outputs_by_split(paired.map(lambda x: x.to(self.device)))
 
     @cached_property
     def reference(self) -> dict[str, Tensor]:
         """Per split, embeddings of a student trained without distillation, at its chosen epoch; on the CPU."""
-        started = time.perf_counter()
-        folder = artefact("references", self._recipe(STUDENT_SETTINGS), self._build_reference)
-        self.timings["reference_seconds"] = time.perf_counter() - started
+        with self._timed("reference_seconds"):
+            recipe = self._training_recipe(STUDENT_SETTINGS, self.dataset.student_modality)
+            folder = artefact("references", recipe, self._build_reference)
         return read_tensors(folder / "reference.safetensors")
 
     def offer_reference(self, network: Network) -> None:
         """Let the other methods of this seed use a student that was trained without distillation as their reference."""
-        artefact("references", self._recipe(STUDENT_SETTINGS), lambda folder: self._save_reference(network, folder))
+        recipe = self._training_recipe(STUDENT_SETTINGS, self.dataset.student_modality)
+        artefact("references", recipe, lambda folder: self._save_reference(network, folder))
 
     def student(self) -> Network:
         """A new student, with the same initial weights for every method of one seed."""
@@ -152,7 +168,7 @@ class Study:
                 f"The auto margin of {term.loss!r} needs held-out recordings of the training identities, and data set "
                 f"{self.dataset.name!r} has none. Give classifier_margin as a number, or set heldout_utterances."
             )
-        train, held_out = (Outputs(*(x.cpu() for x in self.teacher[name])) for name in ("train", split))
+        train, held_out = (self.teacher[name].map(Tensor.cpu) for name in ("train", split))
         labels = self.labels[self.dataset.rows(split)]
         reference = {name: Outputs(embedding) for name, embedding in self.reference.items()}
         # validation leaves identities out, so the regression is tuned by leaving identities out; `heldout` does not
@@ -212,9 +228,10 @@ class Study:
         return metrics
 
     def assess_teacher(self) -> dict[str, float]:
-        """The teacher's own figures, on its own inputs."""
-        embedding, logits = (self._by_split(x) for x in self.bank.outputs)
-        metrics = assess(self.dataset, {split: Outputs(embedding[split], logits[split]) for split in embedding})
+        """The teacher's own figures, on its own inputs; of an imported one also how many samples its file matched."""
+        metrics = assess(self.dataset, self._outputs_by_split(self.bank.outputs))
+        if self.experiment.teacher_bank is not None:
+            metrics["matched"] = len(self.bank.ids)
         return {f"teacher_{name}": value for name, value in metrics.items()}
 
     def quality_weights(self) -> tuple[Tensor, Tensor]:
@@ -239,7 +256,7 @@ class Study:
         objective: Objective,
         training: TrainingSet,
         epochs: int,
-        assess: Callable[[Network, tuple[str, ...]], dict[str, float]],
+        assess: Assess,
         on_epoch: OnEpoch | None = None,
     ) -> Fitted:
         def held_out(net: Network) -> dict[str, float]:
@@ -260,24 +277,6 @@ class Study:
         accelerator = _accelerator(chosen.device, chosen.precision)
         return fit(network, objective, training, schedule, accelerator, held_out, "val_error", on_epoch)
 
-    def _build_teacher(self, folder: Path) -> None:
-        """Train the teacher on its own modality; its validation-chosen epoch fills the bank."""
-        chosen, modality = self.experiment, self.dataset.teacher_modality
-        features = extract(self.dataset, modality, self.device)
-        by_split = self._by_split(features)
-        network = self._network(
-            modality, features, chosen.teacher_model, chosen.teacher_width, self.teacher_dim, margin=0.0
-        )
-
-        def assess_teacher(net: Network, splits: tuple[str, ...]) -> dict[str, float]:
-            return assess(self.dataset, {split: infer(net, by_split[split]) for split in splits})
-
-        training = TrainingSet(by_split["train"], self._train_labels(), augment=self._augmentation(modality))
-        fitted = self._fit(network, Objective([]), training, chosen.teacher_epochs, assess_teacher)
-        network.load_state_dict(fitted.best)
-        save_file(fitted.best, folder / "teacher.safetensors")
-        TeacherBank.build(network, features, self.dataset).save(folder / "bank.safetensors")
-
     def _build_reference(self, folder: Path) -> None:
         network, fitted = self.train([])
         network.load_state_dict(fitted.best)
@@ -288,8 +287,11 @@ class Study:
         save_file(embeddings, folder / "reference.safetensors")
 
     def _augmentation(self, modality: str) -> Callable[[Tensor, torch.Generator], Tensor] | None:
-        most = self.experiment.image_shift
-        return partial(shifted, most=most) if modality == "image" and most else None
+        most = self._image_shift(modality)
+        return partial(shifted, most=most) if most else None
+
+    def _image_shift(self, modality: str) -> int:
+        return self.experiment.image_shift if modality == "image" else 0
 
     def _network(
         self, modality: str, features: Tensor, name: str | None, width: float, embedding_dim: int, margin: float
@@ -306,12 +308,41 @@ class Study:
         # channels last is the faster layout of image convolutions, on CPUs and on CUDA alike
         return Network(encoder, head).to(self.device, memory_format=torch.channels_last)
 
+    def _outputs_by_split(self, outputs: Outputs) -> dict[str, Outputs]:
+        embedding, logits = outputs.map(self._by_split)
+        return {split: Outputs(embedding[split], logits and logits[split]) for split in embedding}
+
     def _by_split(self, rows: Tensor) -> dict[str, Tensor]:
         present = [split for split in data.SPLITS if len(self.dataset.rows(split))]
         return {split: rows[torch.from_numpy(self.dataset.rows(split)).to(rows.device)] for split in present}
 
     def _train_labels(self) -> Tensor:
         return self.labels[self.dataset.rows("train")].to(self.device)
+
+    @cached_property
+    def _teaching(self) -> Teaching:
+        def train(network: Network, training: TrainingSet, assess: Assess) -> Fitted:
+            return self._fit(network, Objective([]), training, self.experiment.teacher_epochs, assess)
+
+        return Teaching(
+            experiment=self.experiment,
+            dataset=self.dataset,
+            modality=self.teacher_modality,
+            labels=self.labels.to(self.device),
+            recipe=self._training_recipe(TEACHER_SETTINGS, self.teacher_modality),
+            new_network=self._network,
+            fit=train,
+            augment=self._augmentation(self.teacher_modality),
+        )
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.timings[name] = time.perf_counter() - started
+
+    def _training_recipe(self, names: tuple[str, ...], modality: str) -> dict[str, Any]:
+        return {**self._recipe(names), "image_shift": self._image_shift(modality)}
 
     def _recipe(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The named settings, with what else changes numbers: the data itself and the device that computes."""
