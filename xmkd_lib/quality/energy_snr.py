@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from xmkd_lib.errors import UserError
+from xmkd_lib.quality.inputs import samples, waveforms
 from xmkd_lib.quality.registry import ESTIMATORS
 
 FRAME, HOP = 0.025, 0.010  # seconds
@@ -33,16 +33,11 @@ class EnergySNR:
     """
 
     def __init__(self, sample_rate: int = 16000):
-        if not sample_rate >= 1000:
-            raise UserError(f"speech.energy_snr: sample_rate is {sample_rate!r}. Give samples per second.")
-        self.frame, self.hop = round(FRAME * sample_rate), round(HOP * sample_rate)
+        self.frame, self.hop = (samples(length, sample_rate, "speech.energy_snr") for length in (FRAME, HOP))
 
     def __call__(self, batch: Tensor) -> Tensor:
-        if batch.ndim not in (1, 2) or not batch.shape[-1]:
-            raise UserError(f"speech.energy_snr: shape {tuple(batch.shape)}. Give waveforms (n, T) or one (T,).")
-        if not batch.is_floating_point():
-            raise UserError(f"speech.energy_snr: samples are {batch.dtype}. Give floats: divide by 32768.")
-        frames = batch.float().unfold(-1, min(self.frame, batch.shape[-1]), self.hop)
+        batch = waveforms(batch, "speech.energy_snr")
+        frames = batch.unfold(-1, min(self.frame, batch.shape[-1]), self.hop)
         energy = frames.var(-1, correction=0)
         # 120 dB below the offset is a constant with rounding
         energy = energy.masked_fill(energy <= 1e-12 * frames.square().mean(-1), torch.nan)

@@ -2,10 +2,9 @@
 
 from torch import Tensor
 
-from xmkd_lib.errors import UserError
+from xmkd_lib.quality.inputs import luminance
 from xmkd_lib.quality.registry import ESTIMATORS
 
-LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
 FLOOR = 1e-10  # variance of a constant image: below one step of 16-bit pixels
 
 
@@ -28,14 +27,7 @@ class Sharpness:
     """
 
     def __call__(self, batch: Tensor) -> Tensor:
-        if batch.ndim not in (3, 4) or batch.shape[-3] not in (1, 3) or min(batch.shape[-2:]) < 3:
-            raise UserError(f"image.sharpness: shape {tuple(batch.shape)}. Give (n, 3 or 1, H, W), at least 3 by 3.")
-        if not batch.is_floating_point():
-            raise UserError(f"image.sharpness: pixels are {batch.dtype}. Give floats in [0, 1]: divide by 255.")
-        batch = batch.float()
-        grey = batch[..., 0, :, :]
-        if batch.shape[-3] == 3:
-            grey = (batch * batch.new_tensor(LUMINANCE)[:, None, None]).sum(-3)
+        grey = luminance(batch, "image.sharpness", least=3)
         vertical = grey[..., :-2, 1:-1] + grey[..., 2:, 1:-1]
         horizontal = grey[..., 1:-1, :-2] + grey[..., 1:-1, 2:]
         laplacian = vertical + horizontal - 4 * grey[..., 1:-1, 1:-1]
