@@ -128,8 +128,8 @@ def _scores(study: "Study", name: str, setting: str) -> Tensor:
     if kind == "external":
         return quality.create("external", column=column)(dataset.table.iloc[rows])
     if kind == "pair":
-        groups = torch.from_numpy(dataset.table.identity.factorize()[0][dataset.rows("train")])
-        return quality.create(name)(study.reference["train"], study.teacher["train"].embedding.cpu(), groups)
+        # not by identity: its other pairs are what tells that one of them is wrong
+        return quality.create(name)(study.reference["train"], study.teacher["train"].embedding.cpu())
     if kind == "teacher":
         taught_by = torch.from_numpy(np.searchsorted(dataset.rows("train"), rows))
         if name == "teacher.stability":
