@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from xmkd_lib import Outputs, quality
+from xmkd_lib import Experiment, Outputs, Study, quality
 from xmkd_lib.errors import UserError
 
 N, C, D = 30, 4, 6
@@ -71,6 +71,42 @@ def test_a_wrong_label_and_a_noisy_row_score_low(name):
 
 def test_entropy_is_blind_to_labels():
     assert torch.equal(score("teacher.neg_entropy"), score("teacher.neg_entropy", labels=(LABELS + 1) % C))
+
+
+@pytest.fixture(scope="module")
+def faces():
+    """A small teacher of faces: outputs of recordings it has not seen, of those it has, and both labels."""
+    sizes = {"identities": 12, "utterances": 6, "heldout_utterances": 12, "blur": [0, 3]}
+    study = Study(Experiment.preset("smoke", teacher_epochs=12, seed=2, device="cpu", dataset_params=sizes))
+    train, held_out = (torch.from_numpy(study.dataset.rows(split)) for split in ("train", "heldout"))
+    seen, unseen = (Outputs(*(x[rows] for x in study.bank.outputs)) for rows in (train, held_out))
+    return unseen, study.labels[held_out], seen, study.labels[train]
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("teacher.confidence", 0.7, 1),
+        ("teacher.logit_margin", 0.7, 1),
+        ("teacher.centre_ratio", 0.7, 1),
+        ("teacher.neg_entropy", -0.35, 0.35),  # blind: does not know the label
+        ("teacher.norm", -0.35, 0.35),
+    ],
+)
+def test_wrong_pairs_of_faces_are_seen_by_those_that_know_the_label(faces, name, least, most):
+    unseen, labels, *reference = faces
+    wrong = torch.rand(len(labels), generator=torch.Generator().manual_seed(0)) < 0.3
+    given = torch.where(wrong, (labels + 5) % 12, labels)
+    gain = quality.error_versus_reject(quality.create(name)(unseen, given, *reference), wrong.float()).gain
+    assert least < gain <= most
+
+
+@pytest.mark.parametrize(("name", "least"), [("teacher.neg_entropy", 0.4), ("teacher.norm", 0.1)])
+def test_the_teachers_errors_are_foretold_without_the_label(faces, name, least):
+    unseen, labels, *reference = faces
+    errors = (unseen.logits.argmax(1) != labels).float()
+    assert 0.1 < errors.mean() < 0.9
+    assert quality.error_versus_reject(quality.create(name)(unseen, labels, *reference), errors).gain > least
 
 
 @pytest.mark.parametrize("name", [n for n in quality.names() if n.startswith("teacher.") and "stab" not in n])

@@ -17,8 +17,12 @@ class CentreRatio:
     """Cosine to the own class centre over 1 + cosine to the nearest other centre, (n,).
 
     Centres are mean directions of the reference rows' embeddings. UserError without a reference of at least two
-    classes, and on a class that it lacks. Source: the certainty ratio of Boutros et al., "CR-FIQA", CVPR 2023; there
-    centres are the classifier's weights.
+    classes, and on a class that it lacks.
+
+    Measured sign: positive, on 600 held-out drawn faces of 50 people. 30 % of them given to another person: gain 0.96.
+    Spearman with blur -0.45, noise -0.34, haze -0.74, overexposure -0.62. Its gain on the teacher's own errors, 0.92 to
+    0.95, owes much to knowing the label.
+    Source: the certainty ratio of Boutros et al., "CR-FIQA", CVPR 2023; there centres are the classifier's weights.
 
     >>> centres = Outputs(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
     >>> rows = Outputs(torch.tensor([[2.0, 0.0], [1.0, 1.0]]))

