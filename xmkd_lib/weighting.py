@@ -106,7 +106,7 @@ def _weights(study: "Study", setting: str) -> Tensor:
         scores = [truth(study.dataset, _modality(study.dataset, setting))[rows]]
     else:
         scores = [_scores(study, name, setting) for name in estimators(study, setting)]
-    grade = torch.stack([quality.fit(score)(score) for score in scores]).prod(0)
+    grade = torch.stack([quality.fit(score)(score).cpu() for score in scores]).prod(0)
     if chosen.quality_variant == "inverted":
         grade = quality.inverted(grade)
     weights = quality.weights(grade, chosen.quality_mapping, chosen.quality_strength)
