@@ -66,10 +66,11 @@ class PairCCA:
     unpaired rows, and on fewer pairs or groups than folds.
 
     Measured sign: positive, on 400 training pairs of which 30 % are wrong, with networks trained without distillation,
-    4 folds. Gain, 1 if all wrong pairs come first: 0.92 on digits, 0.75 and 0.74 on people (shared 0.5 and 0.9). It goes
-    by class: blind to wrong pairs within a class (0.04 to 0.15), and on people, where the classes are the identities,
-    blind when grouped by identity (-0.02, 0.08), for the wrong pair's class is then unknown to the CCA. On digits groups
-    of speakers cost nothing (0.93). Scores of one modality that do not know the label are blind to all wrong pairs.
+    4 folds. Gain, 1 if all wrong pairs come first: 0.92 on digits, 0.75 and 0.74 on people (shared 0.5 and 0.9). It
+    goes by class: blind to wrong pairs within a class (0.04 to 0.15), and on people, where the classes are the
+    identities, blind when grouped by identity (-0.02, 0.08), for the wrong pair's class is then unknown to the CCA. On
+    digits groups of speakers cost nothing (0.93). Scores of one modality that do not know the label are blind to all
+    wrong pairs.
 
     >>> z = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
     >>> paired = z[:, [1, 0]].clone()
