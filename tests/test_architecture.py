@@ -27,6 +27,7 @@ FLOORS = [
         "augmentation",
         "teacher_files",
         "teaching",
+        "weighting",
     },
     {"experiment"},
     {"sweep", "plots"},

@@ -293,7 +293,39 @@ def test_quality_weights_have_mean_one(result):
         assert weights.min() >= 0
     assert not torch.equal(w_ce, w_kd)
     assert run(smoke("soft_quality")).metrics["test_distance"] != result.metrics["test_distance"]
-    assert figures(run(smoke("soft_quality", quality_strength=0.0))) == figures(result)
+    unweighted = run(smoke("soft_quality", quality_strength=0.0))
+    assert unweighted.metrics.pop("effective_sample_size_ce") == unweighted.metrics.pop("effective_sample_size_kd") == 1
+    assert figures(unweighted) == figures(result)
+
+
+def test_the_effective_sample_size_is_reported():
+    found = smoke("soft_quality", ce_quality=["external.snr_db"], quality_variant="inverted")
+    metrics = run(found).metrics
+    for side, w in zip(("ce", "kd"), Study(found).quality_weights(), strict=True):
+        share = float(1 / (1 + w.double().var(correction=0)))
+        assert metrics[f"effective_sample_size_{side}"] == pytest.approx(share, rel=1e-5)
+        assert 0.5 < share < 1
+
+
+def test_the_oracle_of_people_prefers_clean_recordings():
+    w_ce, w_kd = Study(smoke("soft_quality", quality_variant="oracle")).quality_weights()
+    table = Study(smoke()).dataset.table.query("split == 'train'")
+    assert (w_ce.argsort() == torch.tensor(table.snr_db.to_numpy(copy=True)).argsort()).all()
+    assert (w_kd.argsort() == torch.tensor(table.blur.to_numpy(copy=True)).argsort(descending=True)).all()
+
+
+def test_an_estimator_that_does_not_fit_ends_a_run_before_any_training(fits):
+    with pytest.raises(UserError, match="data set 'people' has image"):
+        run(smoke("soft_quality", kd_quality=["speech.wada_snr"]))
+    with pytest.raises(UserError, match="Did you mean 'snr_db'"):
+        run(smoke("soft_quality", ce_quality=["external.snr"]))
+    assert fits == []
+
+
+def test_cca_weights_a_real_study():
+    _, w_kd = Study(smoke("soft_quality", kd_quality=["pair.cca", "image.resolution"])).quality_weights()
+    assert w_kd.std() > 0.05
+    assert float(w_kd.mean()) == pytest.approx(1)
 
 
 def test_quality_weights_follow_the_pairing():

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xmkd_lib import data, losses, methods, models
+from xmkd_lib import data, losses, methods, models, weighting
 from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.objective import JsonDict, Margin, Term
 
@@ -81,6 +81,15 @@ class Experiment(BaseModel):
     classifier_margin: Margin = Field("auto", description="of the soft classifier constraint")
     classifier_weight: float = Field(1.0, ge=0, description="λ of the classifier constraint, hard or soft")
     margin_mode: Literal["hinge", "squared", "smooth", "bounded"] = Field("hinge", description="how a margin softens")
+    ce_quality: list[str] = Field(
+        [], description="estimators that weight cross-entropy, multiplied; []: the student modality's default"
+    )
+    kd_quality: list[str] = Field(
+        [], description="estimators of teacher and pair that weight distillation; []: the teacher modality's default"
+    )
+    quality_variant: Literal["estimator", "permuted", "inverted", "oracle"] = Field(
+        "estimator", description="all but the first are controls"
+    )
     quality_mapping: Literal["linear", "softmax", "power", "gate"] = Field(
         "linear", description="from quality to weight, in soft_quality"
     )
@@ -115,6 +124,8 @@ class Experiment(BaseModel):
         for loss in (self.feature_loss, self.classifier_loss):
             if loss not in losses.names():
                 raise unknown_name("loss", loss, losses.names())
+        for setting in weighting.SIDES:
+            weighting.check_names(setting, getattr(self, setting))
         if self.quality_mapping in ("linear", "gate") and self.quality_strength > 1:
             raise UserError(
                 f"Setting 'quality_strength' is {self.quality_strength}: with the mapping {self.quality_mapping!r} it "

@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from xmkd_lib import data, losses, methods, models, quality
+from xmkd_lib import data, losses, methods, models, weighting
 from xmkd_lib.assessment import assess, check_trials, distance, val_error
 from xmkd_lib.cache import artefact, read_tensors
 from xmkd_lib.data.pairing import pair
@@ -29,7 +29,6 @@ from xmkd_lib.teaching import Assess, Teaching
 from xmkd_lib.training import Fitted, Schedule, TrainingSet, fit
 
 DEFAULT_MODEL = {"image": "resnet_small", "speech": "tdnn"}
-ESTIMATOR = {"image": "image.sharpness", "speech": "speech.energy_snr"}
 # What a cached teacher and a cached reference student depend on.
 BOTH = ("dataset", "dataset_params", "seed", "head_scale", "batch_size", "learning_rate", "weight_decay", "warmup",
         "evaluate_every", "device", "precision", "threads")  # fmt: skip
@@ -235,20 +234,13 @@ class Study:
         return {f"teacher_{name}": value for name, value in metrics.items()}
 
     def quality_weights(self) -> tuple[Tensor, Tensor]:
-        """Weights (n_train,) of mean 1: of cross-entropy by the student's input, of distillation by the teacher's."""
-        rows = self.dataset.rows("train")
-        taught_by = pair(self.dataset.table, self.experiment.pairing, self.experiment.seed)[rows]
-        return (
-            self._weights_by(self.dataset.student_modality, rows),
-            self._weights_by(self.dataset.teacher_modality, taught_by),
-        )
+        """Weights (n_train,) of mean 1, of cross-entropy and of distillation, on the device."""
+        w_ce, w_kd = self._weights
+        return w_ce.to(self.device), w_kd.to(self.device)
 
-    def _weights_by(self, modality: str, rows: Any) -> Tensor:
-        params = {"sample_rate": self.dataset.sample_rate} if modality == "speech" else {}
-        scores = quality.create(ESTIMATOR[modality], **params)(self.dataset.inputs(modality, rows))
-        grades = quality.fit(scores)(scores)
-        chosen = self.experiment
-        return quality.weights(grades, chosen.quality_mapping, chosen.quality_strength).to(self.device)
+    @cached_property
+    def _weights(self) -> tuple[Tensor, Tensor]:
+        return weighting.quality_weights(self)
 
     def _fit(
         self,

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,7 @@ class PairedDataset(ABC):
     teacher_modality: str
     student_modality: str
     sample_rate: int | None = None  # Hz, for speech
+    oracle: ClassVar[dict[str, tuple[str, int]]] = {}  # modality -> column of true quality, +1 or (lower is better) -1
     table: pd.DataFrame
 
     @property

@@ -22,6 +22,9 @@ SOURCES = {
         "Free Spoken Digit Dataset", "https://github.com/Jakobovski/free-spoken-digit-dataset", "CC BY-SA 4.0"
     ),
     "mnist": Source("MNIST test images", "https://github.com/fgnt/mnist", "commonly given as CC BY-SA 3.0"),
+    "noise": Source(
+        "noise clips of ESC-10", "https://github.com/karolpiczak/ESC-10", "CC0 for each clip, the collection CC BY 3.0"
+    ),
 }
 
 

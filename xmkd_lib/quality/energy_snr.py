@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from xmkd_lib.errors import UserError
+from xmkd_lib.quality.inputs import samples, waveforms
 from xmkd_lib.quality.registry import ESTIMATORS
 
 FRAME, HOP = 0.025, 0.010  # seconds
@@ -18,11 +18,11 @@ class EnergySNR:
     Independent of gain and of a constant offset; constant frames (zero padding, digital silence) are left out, and
     a waveform of nothing else gets -20. UserError on other shapes or on integer samples.
 
-    Measured sign: positive. Spearman with the true SNR (uniform in -5 to 30 dB, 1,000 trimmed spoken digits, 8 kHz):
-    0.84 with white noise, 0.65 with the noise clips (rain, engines, cries ...); 0.99 and 0.86 once 0.15 s of pause is
-    on either side. 500 source-filter voices in white noise without pauses: 0.74 at -5 to 30 dB, but 0.01 at 15 to
-    35 dB, where the voice's own loudness decides. WADA-SNR reached 0.84, 0.70, 0.99, 0.89 on the digits, but
-    none (-0.02) on those voices, whose amplitudes do not follow its Gamma model: hence this estimator.
+    Measured sign: positive. Spearman with the true SNR (uniform in -5 to 30 dB, 600 trimmed spoken digits of unheard
+    speakers, 8 kHz): 0.87 with white noise, 0.69 with the noise clips (rain, engines, cries ...); 0.99 and 0.84 once
+    0.15 s of pause is on either side. It predicts a recogniser's errors there: gains 0.40, 0.23, 0.43, 0.25. 600 voices
+    of `people`, without pauses: 0.74 at -5 to 30 dB. Fails at 15 to 35 dB: 0.09, the voice's own loudness decides. On
+    clipped digits it keeps the errors (gain -0.08), although it falls with the share of clipped samples (0.37).
 
     >>> import torch
     >>> time = torch.arange(16000) / 16000
@@ -33,16 +33,11 @@ class EnergySNR:
     """
 
     def __init__(self, sample_rate: int = 16000):
-        if not sample_rate >= 1000:
-            raise UserError(f"speech.energy_snr: sample_rate is {sample_rate!r}. Give samples per second.")
-        self.frame, self.hop = round(FRAME * sample_rate), round(HOP * sample_rate)
+        self.frame, self.hop = (samples(length, sample_rate, "speech.energy_snr") for length in (FRAME, HOP))
 
     def __call__(self, batch: Tensor) -> Tensor:
-        if batch.ndim not in (1, 2) or not batch.shape[-1]:
-            raise UserError(f"speech.energy_snr: shape {tuple(batch.shape)}. Give waveforms (n, T) or one (T,).")
-        if not batch.is_floating_point():
-            raise UserError(f"speech.energy_snr: samples are {batch.dtype}. Give floats: divide by 32768.")
-        frames = batch.float().unfold(-1, min(self.frame, batch.shape[-1]), self.hop)
+        batch = waveforms(batch, "speech.energy_snr")
+        frames = batch.unfold(-1, min(self.frame, batch.shape[-1]), self.hop)
         energy = frames.var(-1, correction=0)
         # 120 dB below the offset is a constant with rounding
         energy = energy.masked_fill(energy <= 1e-12 * frames.square().mean(-1), torch.nan)

@@ -81,7 +81,7 @@ def weights(
     if not 0 <= alpha <= (1 if mapping in ("linear", "gate") else float("inf")):
         raise UserError(
             f"alpha is {alpha!r}. Give a strength from 0 (no weighting), at most 1 for linear and gate; "
-            "for the inverted control pass 1 - quality."
+            "for the inverted control pass 1 - quality (quality.inverted)."
         )
     if not (tau > 0 and 0 <= clip[0] <= 1 <= clip[1]):
         raise UserError(f"tau is {tau!r}, clip {clip!r}. Give tau above 0 and bounds on both sides of 1.")
@@ -104,6 +104,15 @@ def effective_sample_size(w: Tensor) -> float:
     """
     w = w.double()
     return float(w.mean().square() / w.square().mean())
+
+
+def inverted(quality: Scores) -> Tensor:
+    """1 − quality, (n,), of a quality in [0, 1]: the control that prefers what the estimator thinks worst.
+
+    >>> inverted([0.0, 0.25])
+    tensor([1.0000, 0.7500])
+    """
+    return (1 - _quality(quality)).float()
 
 
 def permuted(w: Tensor, seed: int) -> Tensor:

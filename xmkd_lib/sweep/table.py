@@ -28,7 +28,7 @@ ORDER = (
 )
 METRICS = ("train_eer", "test_eer", "train_distance", "test_distance")
 # Settings of the constraint alone: a baseline that ignores them need not be run again for each of their values.
-METHOD_SETTINGS = ("feature_", "classifier_", "margin_", "quality")
+METHOD_SETTINGS = ("feature_", "classifier_", "margin_", "quality", "ce_quality", "kd_quality")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,7 @@ class People(PairedDataset):
     task = "verification"
     teacher_modality = "image"
     student_modality = "speech"
+    oracle: ClassVar = {"speech": ("snr_db", 1), "image": ("blur", -1)}
 
     def __init__(
         self,
