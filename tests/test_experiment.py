@@ -299,7 +299,7 @@ def test_quality_weights_have_mean_one(result):
 
 
 def test_the_effective_sample_size_is_reported():
-    found = smoke("soft_quality", ce_quality=["external.snr_db"], quality_variant="inverted")
+    found = smoke("soft_inverted", ce_quality=["external.snr_db"])
     metrics = run(found).metrics
     for side, w in zip(("ce", "kd"), Study(found).quality_weights(), strict=True):
         share = float(1 / (1 + w.double().var(correction=0)))
@@ -308,7 +308,7 @@ def test_the_effective_sample_size_is_reported():
 
 
 def test_the_oracle_of_people_prefers_clean_recordings():
-    w_ce, w_kd = Study(smoke("soft_quality", quality_variant="oracle")).quality_weights()
+    w_ce, w_kd = Study(smoke("soft_oracle")).quality_weights()
     table = Study(smoke()).dataset.table.query("split == 'train'")
     assert (w_ce.argsort() == torch.tensor(table.snr_db.to_numpy(copy=True)).argsort()).all()
     assert (w_kd.argsort() == torch.tensor(table.blur.to_numpy(copy=True)).argsort(descending=True)).all()

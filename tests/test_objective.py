@@ -191,10 +191,9 @@ def test_presets_are_what_they_say():
         "hard_classifier": [classifier(None)],
         "soft_classifier": [classifier(2.0)],
         "soft": [feature(1.5), classifier(2.0)],
-        "soft_quality": [feature(1.5), classifier(2.0)],
+        **{name: [feature(1.5), classifier(2.0)] for name in methods.QUALITY},
     }
     assert {name: methods.terms(name, CONSTRAINTS) for name in methods.PRESETS} == wanted
-    assert set(methods.WITH_QUALITY) <= set(methods.PRESETS)
     assert methods.terms("cosine", CONSTRAINTS) == [Term(loss="cosine", weight=4.0)]
     assert methods.terms("kd", CONSTRAINTS) == [Term(loss="kd", weight=0.5)]
     assert methods.terms([Term(loss="l2")], CONSTRAINTS) == [Term(loss="l2")]

@@ -36,7 +36,7 @@ OTHERS = {
     "margin_mode": "smooth",
     "ce_quality": ["speech.wada_snr", "external.dnsmos"],
     "kd_quality": ["teacher.confidence", "pair.cca"],
-    "quality_variant": "permuted",
+    "label_smoothing": 0.1,
     "quality_mapping": "power",
     "quality_strength": 1.0,
     "epochs": 3,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from xmkd_lib import Experiment, Outputs, quality, weighting
+from xmkd_lib import Experiment, Outputs, methods, quality, weighting
 from xmkd_lib.errors import UserError
 from xmkd_lib.quality.registry import ESTIMATORS
 
@@ -66,6 +66,7 @@ def study(**settings):
     return SimpleNamespace(
         experiment=experiment,
         dataset=dataset,
+        teacher_modality=dataset.teacher_modality,
         labels=torch.tensor(dataset.table.label.tolist()),
         folds=folds,
         views=rand(N, 5, 8, seed=6),
@@ -161,8 +162,8 @@ def test_the_vocabulary_is_of_training_texts(monkeypatch):
 
 def test_permuted_weights_are_the_same_ones_and_stay_together():
     plain, permuted, again, other = (
-        torch.stack(weighting.quality_weights(study(quality_variant=variant, seed=seed)))
-        for variant, seed in (("estimator", 0), ("permuted", 0), ("permuted", 0), ("permuted", 1))
+        torch.stack(weighting.quality_weights(study(method=method, seed=seed)))
+        for method, seed in (("soft_quality", 0), ("soft_permuted", 0), ("soft_permuted", 0), ("soft_permuted", 1))
     )
     assert not torch.equal(plain, permuted)
     assert sorted(map(tuple, plain.T.tolist())) == sorted(map(tuple, permuted.T.tolist()))
@@ -171,13 +172,13 @@ def test_permuted_weights_are_the_same_ones_and_stay_together():
 
 
 def test_inverted_weights_turn_the_order_around():
-    plain, inverted = (weighting.quality_weights(study(quality_variant=v)) for v in ("estimator", "inverted"))
+    plain, inverted = (weighting.quality_weights(study(method=v)) for v in ("soft_quality", "soft_inverted"))
     for good, bad in zip(plain, inverted, strict=True):
         torch.testing.assert_close(good + bad, torch.full((N,), 2.0))
 
 
 def test_the_oracle_knows_the_truth_and_its_sign():
-    found = study(quality_variant="oracle", pairing="shuffled")
+    found = study(method="soft_oracle", pairing="shuffled")
     table = found.dataset.table
     w_ce, w_kd = weighting.quality_weights(found)
     np.testing.assert_allclose(w_ce, weights_of(table.truth[2:]), rtol=1e-5)
@@ -185,8 +186,8 @@ def test_the_oracle_knows_the_truth_and_its_sign():
 
 
 def test_strength_nought_is_no_weights():
-    for variant in ("estimator", "permuted", "inverted", "oracle"):
-        for w in weighting.quality_weights(study(quality_variant=variant, quality_strength=0.0)):
+    for method in methods.QUALITY:
+        for w in weighting.quality_weights(study(method=method, quality_strength=0.0)):
             assert torch.equal(w, torch.ones(N))
 
 
@@ -220,7 +221,7 @@ def test_estimators_that_do_not_fit_the_data_are_refused_before_a_teacher_is_tra
 
 
 def test_no_oracle_without_a_truth():
-    found = study(quality_variant="oracle")
+    found = study(method="soft_oracle")
     found.dataset.oracle = {"text": ("truth", 1)}
     with pytest.raises(UserError, match="true quality of its image"):
         weighting.check(found)
@@ -234,7 +235,7 @@ def test_no_oracle_without_a_truth():
         ({"kd_quality": ["external"]}, ["'external'", "external.COLUMN"]),
         ({"ce_quality": ["pair.cca"]}, ["'pair.cca'", "kd_quality"]),
         ({"ce_quality": ["teacher.norm"]}, ["'teacher.norm'", "kd_quality"]),
-        ({"quality_variant": "inverse"}, ["'quality_variant'", "'inverted'"]),
+        ({"method": "soft_inverse"}, ["'soft_inverse'", "'soft_inverted'"]),
         ({"kd_quality": "pair.cca"}, ["'kd_quality'", "list"]),
     ],
 )

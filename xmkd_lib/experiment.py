@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from xmkd_lib import methods, weighting
+from xmkd_lib import weighting
 from xmkd_lib.models import count_parameters
 from xmkd_lib.objective import names_of
 from xmkd_lib.records import Result, environment
@@ -27,8 +27,7 @@ def run(experiment: Experiment, out: str | Path | None = None, on_epoch: OnEpoch
     """
     started = time.perf_counter()
     study = Study(experiment)
-    weighted = experiment.method in methods.WITH_QUALITY
-    if weighted:
+    if experiment.quality_variant:
         weighting.check(study)
     metrics = study.assess_teacher()
     terms = study.terms()
@@ -40,7 +39,7 @@ def run(experiment: Experiment, out: str | Path | None = None, on_epoch: OnEpoch
     metrics |= {f"{name}_best": value for name, value in study.assess(network).items()}
     if not terms:
         study.offer_reference(network)
-    if weighted:
+    if experiment.quality_variant:
         metrics |= weighting.effective_sample_sizes(*study.quality_weights())
     metrics |= {"best_epoch": fitted.best_epoch, "parameters": count_parameters(network)}
     named = zip(names_of(terms), terms, strict=True)

@@ -31,6 +31,13 @@ class Constraints(NamedTuple):
         return Term(loss=self.classifier_loss, margin=margin, mode=self.margin_mode, weight=self.classifier_weight)
 
 
+# What the weights of a method with quality weights come from: the estimators, or what a control puts in their place.
+QUALITY = {
+    "soft_quality": "estimator",
+    "soft_permuted": "permuted",
+    "soft_inverted": "inverted",
+    "soft_oracle": "oracle",
+}
 PRESETS: dict[str, Callable[[Constraints], list[Term]]] = {
     "none": lambda c: [],
     "hard_feature": lambda c: [c.feature(soft=False)],
@@ -38,9 +45,8 @@ PRESETS: dict[str, Callable[[Constraints], list[Term]]] = {
     "hard_classifier": lambda c: [c.classifier(soft=False)],
     "soft_classifier": lambda c: [c.classifier(soft=True)],
     "soft": lambda c: [c.feature(soft=True), c.classifier(soft=True)],
-    "soft_quality": lambda c: [c.feature(soft=True), c.classifier(soft=True)],
+    **dict.fromkeys(QUALITY, lambda c: [c.feature(soft=True), c.classifier(soft=True)]),
 }
-WITH_QUALITY = ("soft_quality",)
 
 
 def names() -> list[str]:

@@ -72,6 +72,9 @@ class Experiment(BaseModel):
         None, ge=2, description="None: the student's; else a projector is trained"
     )
     head_scale: float = Field(16.0, gt=0, description="of both cosine softmax heads")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="of the student's cross-entropy: a control without a teacher"
+    )
     head_margin: float = Field(0.0, ge=0, lt=1.5, description="additive angular margin, radians")
 
     feature_loss: str = Field("l2", description="what the feature constraint compares")
@@ -87,11 +90,8 @@ class Experiment(BaseModel):
     kd_quality: list[str] = Field(
         [], description="estimators of teacher and pair that weight distillation; []: the teacher modality's default"
     )
-    quality_variant: Literal["estimator", "permuted", "inverted", "oracle"] = Field(
-        "estimator", description="all but the first are controls"
-    )
     quality_mapping: Literal["linear", "softmax", "power", "gate"] = Field(
-        "linear", description="from quality to weight, in soft_quality"
+        "linear", description="from quality to weight, in soft_quality and its controls"
     )
     quality_strength: float = Field(0.5, ge=0, description="0: all weights are 1")
 
@@ -149,6 +149,11 @@ class Experiment(BaseModel):
         return methods.terms(
             self.method, methods.Constraints(**{name: getattr(self, name) for name in methods.Constraints._fields})
         )
+
+    @property
+    def quality_variant(self) -> str | None:
+        """What the method's quality weights come from (`methods.QUALITY`); None for a method without weights."""
+        return methods.QUALITY.get(self.method) if isinstance(self.method, str) else None
 
     @classmethod
     def preset(cls, preset: str = "demo", /, **settings: Any) -> Self:

@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from xmkd_lib import data, losses, methods, models, weighting
+from xmkd_lib import data, losses, models, weighting
 from xmkd_lib.assessment import assess, check_trials, distance, val_error
 from xmkd_lib.cache import artefact, read_tensors
 from xmkd_lib.data.pairing import pair
@@ -33,7 +33,8 @@ DEFAULT_MODEL = {"image": "resnet_small", "speech": "tdnn"}
 BOTH = ("dataset", "dataset_params", "seed", "head_scale", "batch_size", "learning_rate", "weight_decay", "warmup",
         "evaluate_every", "device", "precision", "threads")  # fmt: skip
 TEACHER_SETTINGS = (*BOTH, "teacher", "teacher_model", "teacher_width", "teacher_epochs")
-STUDENT_SETTINGS = (*BOTH, "student_model", "student_width", "embedding_dim", "head_margin", "epochs")
+STUDENT_SETTINGS = (*BOTH, "student_model", "student_width", "embedding_dim", "head_margin", "label_smoothing",
+                    "epochs")  # fmt: skip
 OnEpoch = Callable[[dict[str, float]], None]
 
 
@@ -184,11 +185,12 @@ class Study:
         """Train a new student: the student at the last epoch, and both epochs' weights with the curves."""
         network = self.student()
         teacher = self.teacher["train"]  # also without terms: each assessment measures the distance to it
-        weights = self.quality_weights() if terms and self.experiment.method in methods.WITH_QUALITY else (None, None)
+        weights = self.quality_weights() if self.experiment.quality_variant and terms else (None, None)
         augment = self._augmentation(self.dataset.student_modality)
         training = TrainingSet(self.features["train"], self._train_labels(), teacher, *weights, augment)
         with _initial_weights(self.experiment.seed):  # of layers that losses bring of their own
-            objective = Objective(terms, self._context(network) if terms else Context())
+            context = self._context(network) if terms else Context()
+            objective = Objective(terms, context, self.experiment.label_smoothing)
         fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch)
         return network, fitted
 

@@ -39,7 +39,7 @@ def estimators(study: "Study", setting: str) -> list[str]:
 
     UserError where one does not fit the data set: another modality, or a column that is missing or not of numbers.
     """
-    dataset, modality = study.dataset, _modality(study.dataset, setting)
+    dataset, modality = study.dataset, _modality(study, setting)
     names = getattr(study.experiment, setting) or [ESTIMATOR[modality]]
     for name in names:
         kind, _, column = name.partition(".")
@@ -58,7 +58,7 @@ def truth(dataset: PairedDataset, modality: str) -> Tensor:
     if modality not in dataset.oracle:
         raise UserError(
             f"Data set {dataset.name!r} does not know the true quality of its {modality}, so there is no oracle. "
-            "Use quality_variant 'estimator', or the data set 'people'."
+            "Use method 'soft_quality', or the data set 'people'."
         )
     column, sign = dataset.oracle[modality]
     return sign * quality.create("external", column=column)(dataset.table)
@@ -68,7 +68,7 @@ def check(study: "Study") -> None:
     """What `quality_weights` would refuse, before a teacher is trained. UserError."""
     for setting in SIDES:
         if study.experiment.quality_variant == "oracle":
-            truth(study.dataset, _modality(study.dataset, setting))
+            truth(study.dataset, _modality(study, setting))
         else:
             estimators(study, setting)
 
@@ -96,14 +96,14 @@ def effective_sample_sizes(w_ce: Tensor, w_kd: Tensor) -> dict[str, float]:
     }
 
 
-def _modality(dataset: PairedDataset, setting: str) -> str:
-    return dataset.student_modality if setting == "ce_quality" else dataset.teacher_modality
+def _modality(study: "Study", setting: str) -> str:
+    return study.dataset.student_modality if setting == "ce_quality" else study.teacher_modality
 
 
 def _weights(study: "Study", setting: str) -> Tensor:
     chosen, rows = study.experiment, _rows(study, setting)
     if chosen.quality_variant == "oracle":
-        scores = [truth(study.dataset, _modality(study.dataset, setting))[rows]]
+        scores = [truth(study.dataset, _modality(study, setting))[rows]]
     else:
         scores = [_scores(study, name, setting) for name in estimators(study, setting)]
     grade = torch.stack([quality.fit(score)(score).cpu() for score in scores]).prod(0)
@@ -135,7 +135,7 @@ def _scores(study: "Study", name: str, setting: str) -> Tensor:
         if name == "teacher.stability":
             return quality.create(name)(study.views[taught_by])
         return _out_of_fold(study, name, taught_by)
-    modality = _modality(dataset, setting)
+    modality = _modality(study, setting)
     return quality.create(name, **_parameters(dataset, name, modality))(dataset.inputs(modality, rows))
 
 

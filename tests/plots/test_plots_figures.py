@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from xmkd_lib import plots
+from xmkd_lib import methods, plots
 from xmkd_lib.evaluation import bootstrap_interval
 from xmkd_lib.plots.theme import _STYLES, RC
 
-PRESETS = ("none", "hard_feature", "soft_feature", "hard_classifier", "soft_classifier", "soft", "soft_quality")
+PRESETS = tuple(methods.PRESETS)
 
 
 def draws(figure):

@@ -63,6 +63,9 @@ _STYLES = {
     "soft_classifier": Style("#3a9ad9", "v"),
     "soft": Style("#00815f", "P"),
     "soft_quality": Style("#b0558a", "X"),
+    "soft_permuted": Style("#7f7f9a", "d"),
+    "soft_inverted": Style("#6b3f1d", "8"),
+    "soft_oracle": Style("#222a68", "H"),
 }
 _SPARE = (
     Style("#7a5c00", "<"),

@@ -27,6 +27,7 @@ CLAIMS = (
     Claim("the soft feature constraint beats no distillation", "soft_feature", "none"),
     Claim("the soft classifier constraint beats the hard one", "soft_classifier", "hard_classifier"),
     Claim("soft constraints at both levels beat no distillation", "soft", "none"),
+    Claim("quality weights beat the same weights permuted", "soft_quality", "soft_permuted"),
 )
 
 

@@ -25,6 +25,9 @@ ORDER = (
     "soft_classifier",
     "soft",
     "soft_quality",
+    "soft_permuted",
+    "soft_inverted",
+    "soft_oracle",
 )
 METRICS = ("train_eer", "test_eer", "train_distance", "test_distance")
 # Settings of the constraint alone: a baseline that ignores them need not be run again for each of their values.
