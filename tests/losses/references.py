@@ -359,7 +359,7 @@ class Contrast:
 
     def __init__(self, memory=4096, temperature=0.07):
         self.size, self.temperature = memory, temperature
-        self.memory = []  # (student, teacher, label), the oldest first
+        self.memory = []  # (student, teacher, label), the newest batch first
         self.z = [None, None]
 
     def __call__(self, s, t, y, own):
@@ -368,7 +368,7 @@ class Contrast:
         there = self.contrast(0, g_s, g_t, y, [entry[1] for entry in self.memory])
         back = self.contrast(1, g_t, g_s, y, [entry[0] for entry in self.memory])
         stored = [[x.detach() for x in a] for a in g_s], [[x.detach() for x in b] for b in g_t], y
-        self.memory = (self.memory + list(zip(*stored, strict=True)))[-self.size :]
+        self.memory = (list(zip(*stored, strict=True)) + self.memory)[: self.size]
         return [a + b for a, b in zip(there, back, strict=True)]
 
     def contrast(self, direction, anchors, others, y, remembered):
