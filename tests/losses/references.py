@@ -374,11 +374,12 @@ class Contrast:
     def contrast(self, direction, anchors, others, y, remembered):
         candidates = list(zip(others + remembered, y + [entry[2] for entry in self.memory], strict=True))
         scores = [[dot(a, b) / self.temperature for b, c in candidates if c != y[i]] for i, a in enumerate(anchors)]
-        if self.z[direction] is None:
-            self.z[direction] = mean(u.detach().exp() for row in scores for u in row)
+        pool = [u.detach().exp() for row in scores for u in row]
+        if self.z[direction] is None and pool:
+            self.z[direction] = mean(pool)
         values = []
         for anchor, other, negatives in zip(anchors, others, scores, strict=True):
-            offset = self.z[direction].log() + math.log(len(negatives))
+            offset = self.z[direction].log() + math.log(len(negatives)) if negatives else 0
             own_pair = dot(anchor, other) / self.temperature - offset
             values.append(F.softplus(-own_pair) + sum(F.softplus(u - offset) for u in negatives))
         return values

@@ -333,7 +333,7 @@ def test_never_negative(case, seed, nearness, dtype):
     if case not in CONNECTED and case not in OF_ANY_WIDTH:
         student = Outputs(*(b + nearness * (a - b) for a, b in zip(student, teacher, strict=True)))
     value = create(case, dtype)(student, teacher, LABELS)
-    assert value.min() >= (-1e-12 if dtype == torch.float64 else -2e-6)
+    assert value.min() >= (-1e-12 if dtype == torch.float64 else -3e-5)  # T²·β = 128 roundings in dkd
 
 
 def test_infimum_of_teacher_head_is_zero():
