@@ -1,5 +1,6 @@
 """Where numerics break: few samples or classes, zeros, copies, far-off and extreme inputs, and memory."""
 
+import itertools
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from cases import (
     CREATED,
     LABELS,
     OF_EMBEDDINGS,
+    OF_LABELS,
     OF_LOGITS,
     SOFTENABLE,
     C,
@@ -120,14 +122,14 @@ def with_rows(side, indices, embedding=None, logits=None):
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("who", ["student", "teacher", "both"])
-@pytest.mark.parametrize("which", [[1], list(range(N))], ids=["one row", "all rows"])
-def test_zero_embeddings_and_constant_logits(case, who, which):
-    student, teacher = batch(case, torch.float32)
-    if who != "teacher":
-        student = with_rows(student, which, embedding=0.0, logits=2.0)
-    if who != "student":
-        teacher = with_rows(teacher, which, embedding=0.0, logits=2.0)
-    assert_finite(case, student, teacher)
+def test_zero_embeddings_and_constant_logits(case, who):
+    for indices in ([1], list(range(N))):
+        student, teacher = batch(case, torch.float32)
+        if who != "teacher":
+            student = with_rows(student, indices, embedding=0.0, logits=2.0)
+        if who != "student":
+            teacher = with_rows(teacher, indices, embedding=0.0, logits=2.0)
+        assert_finite(case, student, teacher)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -142,16 +144,19 @@ def test_gradient_at_zero_embeddings_and_constant_logits_is_of_ordinary_size(cas
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("who", ["student", "teacher", "both"])
-@pytest.mark.parametrize("which", [[1, 3], list(range(N))], ids=["two rows", "all rows"])
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_equal_rows(case, who, which, dtype):
-    student, teacher = batch(case, dtype)
-    if who != "teacher":
-        student = with_rows(student, which, *(x[0] for x in student))
-    if who != "student":
-        teacher = with_rows(teacher, which, *(x[0] for x in teacher))
-    assert_finite(case, student, teacher)
-    assert_finite(case, student, teacher, LABELS.new_zeros(N))  # one class alone: no negatives for a contrast
+def test_equal_rows(case, who):
+    for indices, dtype in itertools.product(([1, 3], list(range(N))), DTYPES):
+        student, teacher = batch(case, dtype)
+        if who != "teacher":
+            student = with_rows(student, indices, *(x[0] for x in student))
+        if who != "student":
+            teacher = with_rows(teacher, indices, *(x[0] for x in teacher))
+        assert_finite(case, student, teacher)
+
+
+@pytest.mark.parametrize("case", OF_LABELS)
+def test_one_class_alone(case):
+    assert_finite(case, *batch(case, torch.float32), LABELS.new_zeros(N))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in CONNECTED])
@@ -254,7 +259,7 @@ print((peak() - before) * 1024)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is a system's own")
-def test_angles_of_a_large_batch_need_less_than_a_gigabyte():
-    """512³ angles alone are 0.5 GB in float32, 1 GB in float64; the differences of all pairs of 256 numbers 0.25 GB."""
+def test_memory_of_angles_is_not_cubic():
+    """At N = 512: less than one block of N³ float32 numbers, let alone the N²·D differences of all pairs on top."""
     found = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=300, check=False)
-    assert float(found.stdout) < 1e9, found.stderr
+    assert float(found.stdout) < 4 * 512**3, found.stderr

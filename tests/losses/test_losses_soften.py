@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from cases import CASES, LABELS, SOFTENABLE, N, batch, create, gradients, trained
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -15,7 +15,7 @@ from xmkd_lib.losses.soften import MODES
 from xmkd_lib.outputs import Outputs
 
 SEEDS = st.integers(0, 1000)
-few = settings(max_examples=5, deadline=None, derandomize=True)
+few = settings(max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate])  # a seed has no smaller one
 
 
 def sides(case, seed=0):
@@ -50,10 +50,9 @@ def teachers_own(case, teacher):
 
 
 @pytest.mark.parametrize("case", SOFTENABLE)
-@pytest.mark.parametrize("mode", MODES)
 @few
 @given(share=st.floats(0, 1.2), seed=SEEDS)
-def test_values_of_all_modes(case, mode, share, seed):
+def test_values_of_the_modes_with_a_fixed_margin(case, share, seed):
     """At margins from none to above the largest value."""
     student, teacher = sides(case, seed)
     value = create(case)(student, teacher, LABELS).detach()
@@ -63,11 +62,22 @@ def test_values_of_all_modes(case, mode, share, seed):
         "hinge": over,
         "squared": over**2,
         "smooth": ((1 + (beta * (value - margin)).exp()).log() - math.log1p(math.exp(-beta * margin))) / beta,
-        "bounded": (value - teachers_own(case, teacher) - margin).clamp_min(0),
     }
-    soft = softened(case, margin, mode, beta)(student, teacher, LABELS)
-    assert soft.shape == (N,)
-    torch.testing.assert_close(soft, expected[mode], rtol=1e-7, atol=1e-9)
+    for mode, wanted in expected.items():
+        soft = softened(case, margin, mode, beta)(student, teacher, LABELS)
+        torch.testing.assert_close(soft, wanted, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", SOFTENABLE)
+@few
+@given(share=st.floats(0, 1.2), seed=SEEDS)
+def test_bounded_takes_off_what_the_teacher_itself_costs(case, share, seed):
+    student, teacher = sides(case, seed)
+    value = create(case)(student, teacher, LABELS).detach()
+    margin = share * value.max().item()
+    wanted = (value - teachers_own(case, teacher) - margin).clamp_min(0)
+    soft = softened(case, margin, "bounded")(student, teacher, LABELS)
+    torch.testing.assert_close(soft, wanted, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("case", SOFTENABLE)

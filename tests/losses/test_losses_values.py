@@ -20,7 +20,6 @@ from cases import (
     trained,
 )
 from references import REFERENCES, Contrast, Rows, reference, rows
-from torch import nn
 
 from xmkd_lib import losses
 from xmkd_lib.outputs import Outputs
@@ -194,15 +193,6 @@ def test_what_is_trained_gets_a_gradient_and_the_teacher_none(case):
     assert not any(buffer.requires_grad for buffer in loss.buffers())
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_samples_mix_only_in_relational_losses(case):
-    student, teacher = batch(case)
-    loss = create(case).eval()
-    whole = loss(student, teacher, LABELS)
-    one = torch.cat([create(case)(take(student, [i]), take(teacher, [i]), LABELS[[i]]) for i in range(6)])
-    assert torch.allclose(one, whole, rtol=0, atol=1e-12) != loss.relational
-
-
 def test_angle_at_its_kinks_and_next_to_them():
     b = torch.nn.functional.normalize(draw(1, 3), dim=1)
     across = torch.nn.functional.normalize(torch.linalg.cross(b, draw(1, 3, seed=1)), dim=1)
@@ -265,18 +255,6 @@ def test_vid_starts_at_the_published_variance():
     gap = teacher.embedding - loss.connector(student.embedding)
     expected = (math.log(5.0) + gap.square() / 5.0).mean(1) / 2
     torch.testing.assert_close(loss(student, teacher), expected, rtol=1e-6, atol=1e-6)
-
-
-def test_teacher_head_freezes_its_own_copy():
-    layer = nn.Linear(D, C, bias=False)
-    head = losses.create("teacher_head", weight=layer.weight)
-    before = head.weight.clone()
-    with torch.no_grad():
-        layer.weight.add_(1.0)
-    assert torch.equal(head.weight, before)
-    assert not head.weight.requires_grad
-    torch.testing.assert_close(head.weight.norm(dim=1), torch.ones(C))
-    assert "weight" in head.state_dict()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
