@@ -273,19 +273,26 @@ def mlld(s, t, y, temperatures=(2.0, 3.0, 4.0, 5.0, 6.0)):
     return values
 
 
+def apart(a, b):
+    """Distance; for equal rows 0 with no gradient."""
+    gap = minus(a, b)
+    return length(gap) if any(gap) else torch.zeros(())
+
+
 def rkd_distance(s, t, y):
     size = len(s.z)
     gaps = []
     for side in (s, t):
-        far = [[length(minus(a, b)) if a is not b else torch.zeros(()) for b in side.z] for a in side.z]
-        middle = mean(far[i][j] for i in range(size) for j in range(size) if i != j)
+        far = [[apart(a, b) for b in side.z] for a in side.z]
+        middle = mean(d for row in far for d in row if d > 0)
         gaps.append([[d / middle for d in row] for row in far])
     return [mean(huber(gaps[0][i][j] - gaps[1][i][j]) for j in range(size)) for i in range(size)]
 
 
 def angle(z, i, j, k):
     """Cosine of the angle at i between j and k; 0 where a side has no length."""
-    return torch.zeros(()) if i in (j, k) else cos(minus(z[j], z[i]), minus(z[k], z[i]))
+    sides = minus(z[j], z[i]), minus(z[k], z[i])
+    return cos(*sides) if all(map(any, sides)) else torch.zeros(())
 
 
 def rkd_angle(s, t, y):

@@ -67,6 +67,47 @@ def test_own_layers_take_a_wider_student(case):
     assert_equal_to_the_plain_loop(case, create(case, student_dim=D + 1), *batch(case, width=D + 1))
 
 
+@pytest.mark.parametrize("case", ["rkd_distance", "rkd_angle"])
+def test_huber_is_linear_for_large_differences(case):
+    """A far-off sample on each side, not the same: relative distances differ by more than 1."""
+    student, teacher = batch(case)
+    student.embedding[1] *= 50
+    teacher.embedding[4] *= 50
+    assert_equal_to_the_plain_loop(case, create(case), student, teacher)
+
+
+@pytest.mark.parametrize("case", ["rkd_distance", "rkd_angle"])
+def test_duplicates_are_at_no_distance(case):
+    """Two equal rows on both sides, two more on one side alone."""
+    student, teacher = batch(case)
+    for side, pairs in ((student, [(1, 3), (4, 5)]), (teacher, [(1, 3), (0, 2)])):
+        for i, j in pairs:
+            side.embedding[i] = side.embedding[j]
+    assert_equal_to_the_plain_loop(case, create(case), student, teacher)
+
+
+def test_dist_where_there_is_no_correlation():
+    """A constant row counts ½, or 0 if constant on both sides; columns are constant for one sample alone."""
+    flat, slope = torch.zeros(1, 3, dtype=torch.float64), torch.tensor([[2.0, 0, 1]], dtype=torch.float64)
+    for a, b, row in ((flat, slope, 0.5), (slope, flat, 0.5), (flat, flat, 0.0), (slope, 5 * slope, None)):
+        value = losses.create("dist", beta=3.0)(Outputs(a, a), Outputs(b, b)).item()
+        if row is None:
+            p, q = torch.softmax(a, 1), torch.softmax(b, 1)
+            row = 1 - torch.corrcoef(torch.cat([p, q]))[0, 1].item()
+        assert value == pytest.approx(3 * row, abs=1e-12)
+
+
+@pytest.mark.parametrize("case", ["pkt", "pkt code"])
+def test_pkt_of_opposite_vectors(case):
+    """Their kernel is 0: the least probability of 1e-7 keeps the logarithm finite."""
+    far = Outputs(torch.tensor([[1.0, 0], [-1.0, 0], [-1.0, 0]], requires_grad=True, dtype=torch.float64))
+    near = Outputs(torch.tensor([[1.0, 0], [1.0, 0], [-1.0, 0]], dtype=torch.float64))
+    value = create(case)(far, near)
+    assert value.isfinite().all()
+    assert value.max() > 1
+    assert gradients(value.sum(), [far.embedding])[0].isfinite().all()
+
+
 @pytest.mark.parametrize(("width", "cut"), [(4, 0.5), (5, 0.5), (5, 0.8), (8, 0.5), (7, 0.0), (6, 1.0), (1, 0.5)])
 def test_fd_at_odd_and_even_widths(width, cut):
     student, teacher = draw(6, width, seed=1).requires_grad_(), draw(6, width, seed=2)
