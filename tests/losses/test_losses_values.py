@@ -159,6 +159,13 @@ def test_ntkl_leaves_out_samples_whose_order_disagrees():
     assert active == sorted(active, reverse=True)
 
 
+def test_ntkl_asks_for_more_than_its_threshold():
+    _, teacher = batch("ntkl")
+    student = Outputs(teacher.embedding, 2 * teacher.logits)  # the same order: τ = 1
+    assert losses.create("ntkl", threshold=0.99)(student, teacher, LABELS).min() > 0
+    assert losses.create("ntkl", threshold=1.0)(student, teacher, LABELS).max() == 0
+
+
 @pytest.mark.parametrize("memory", [0, 4, 8, 100])
 def test_crd_remembers_the_batches_before(memory):
     """Four batches, the memory being longer, shorter and none: in training mode alone, and Z from the first batch."""
