@@ -82,6 +82,18 @@ def test_labels_of_validation_reach_the_teacher_head():
         losses.auto_margin(loss, *sides, labels[TRAIN:] + 5)
 
 
+@pytest.mark.parametrize("name", ["simkd", "srrl"])
+def test_losses_with_a_connector_judge_the_prediction_without_it(name):
+    """The ridge predicts the teacher's embedding, so there is nothing left to be mapped."""
+    x, known, t = world(0.5)
+    params = {"weight": draw(5, 16, seed=7)} if name == "srrl" else {}
+    loss = losses.create(name, student_dim=16, teacher_dim=16, **params).double()
+    train, val = slice(0, TRAIN), slice(TRAIN, None)
+    found = losses.auto_margin(loss, Outputs(x[train]), Outputs(t[train]), Outputs(x[val]), Outputs(t[val]))
+    truth = loss.of_prediction(Outputs(known[val]), Outputs(t[val]), None).median().item()
+    assert found == pytest.approx(truth, rel=0.02)
+
+
 def test_works_on_float32_training_graphs_and_leaves_no_trace():
     x, _, t = (y.float().requires_grad_() for y in world(0.5, n=300))
     found = losses.auto_margin(
