@@ -121,10 +121,12 @@ def _at_least_float32(x: Tensor | None) -> Tensor | None:
 def centred_unit(x: Tensor, dim: int) -> Tensor:
     """Less the mean along `dim` and scaled to length 1 there: inner products are Pearson correlations.
 
-    A constant row stays zero and keeps a finite gradient: shorter than 1e-8, it is divided by that.
+    A constant row, up to rounding, stays about zero and keeps a moderate gradient; a length below 1e-8 counts as that.
     """
     centred = x - x.mean(dim, keepdim=True)
-    return centred / torch.linalg.vector_norm(centred, dim=dim, keepdim=True).clamp_min(1e-8)
+    length = torch.linalg.vector_norm(centred, dim=dim, keepdim=True)
+    rounding = 8 * torch.finfo(x.dtype).eps * torch.linalg.vector_norm(x.detach(), dim=dim, keepdim=True)
+    return centred / length.clamp_min(1e-8).masked_fill(length.detach() <= rounding, 1)
 
 
 def without_target(logits: Tensor, labels: Tensor) -> Tensor:
@@ -136,13 +138,6 @@ def without_target(logits: Tensor, labels: Tensor) -> Tensor:
 def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p ‖ q) of log-probabilities (N, C) per row, (N,), in nats."""
     return (log_p.exp() * (log_p - log_q)).sum(1)
-
-
-def above(name: str, limit: float, **values: float) -> None:
-    """UserError naming loss, parameter and value unless every value is a number above `limit`."""
-    for parameter, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > limit:
-            raise UserError(f"Loss {name!r}: {parameter} is {value!r}. It must be a number above {limit:g}.")
 
 
 def unit(z: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from xmkd_lib.errors import UserError
 from xmkd_lib.losses.base import LOSSES, Loss, unit
+from xmkd_lib.losses.checks import classifier
 from xmkd_lib.outputs import Outputs
 
 
@@ -32,7 +33,8 @@ class Centres(Loss):
 
     def __init__(self, weight: Tensor, student_weight: Tensor):
         super().__init__()
-        if weight.ndim != 2 or weight.shape != student_weight.shape:
+        classifier("centres", weight=weight, student_weight=student_weight)
+        if weight.shape != student_weight.shape:
             raise UserError(
                 f"Loss 'centres': teacher's classifier {tuple(weight.shape)}, student's {tuple(student_weight.shape)}. "
                 "Both must be (classes, width) and equal: train the teacher at the student's embedding width."
@@ -42,6 +44,10 @@ class Centres(Loss):
 
     def num_classes(self, student: Outputs) -> int:
         return len(self.weight)
+
+    def of_prediction(self, predicted: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
+        """Zeros (N,): no outputs are compared, and the teacher's own weights are its own."""
+        return torch.zeros_like(teacher.embedding[:, 0])
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:
         own = self.student_weight.to(torch.promote_types(self.student_weight.dtype, torch.float32))

@@ -5,14 +5,13 @@ from torch import Tensor, nn
 
 from xmkd_lib.errors import UserError
 from xmkd_lib.losses.base import Loss
+from xmkd_lib.losses.checks import whole
 from xmkd_lib.outputs import Outputs
 
 
 def perceptron(name: str, student_dim: int, teacher_dim: int) -> nn.Sequential:
     """Linear, ReLU, Linear: (N, student_dim) -> (N, teacher_dim). UserError on widths that are none."""
-    for parameter, width in (("student_dim", student_dim), ("teacher_dim", teacher_dim)):
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise UserError(f"Loss {name!r}: {parameter} is {width!r}. Give the width of that side's embedding.")
+    whole(name, 1, student_dim=student_dim, teacher_dim=teacher_dim)
     return nn.Sequential(nn.Linear(student_dim, teacher_dim), nn.ReLU(), nn.Linear(teacher_dim, teacher_dim))
 
 

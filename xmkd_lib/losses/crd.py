@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xmkd_lib.errors import UserError
-from xmkd_lib.losses.base import LOSSES, Loss, above, unit
+from xmkd_lib.losses.base import LOSSES, Loss, unit
+from xmkd_lib.losses.checks import above, whole
 from xmkd_lib.losses.connector import check_widths
 from xmkd_lib.outputs import Outputs
 
@@ -19,11 +19,11 @@ class CRD(Loss):
     u_ij = cos(g_s(z_s,i), g_t(z_t,j))/τ − ln Z − ln K_i: the log odds that i and j are one sample rather than one of
     K_i negatives, which are the samples of another class in this batch and in a memory of the last `memory` ones. g_s,
     g_t are trained linear maps to `dim` numbers, Z the mean of exp(cos/τ) over the negatives of the first training
-    batch, kept since. The memory is filled in training mode only. Embeddings of any two widths, labels (N,). Takes no
-    margin: the minimum is not 0.
+    batch that has any, kept since. The memory is a queue, newest samples first, filled in training mode only.
+    Embeddings of any two widths, labels (N,). Takes no margin: the minimum is not 0.
     Source: Tian et al., "Contrastive representation distillation", arXiv 1910.10699, in the noise-contrastive
     form of the released code. There, one slot a sample is kept by index with momentum 0.5, and 16,384 negatives are
-    drawn from it; here the memory is a queue (He et al. 2020, MoCo) and all of it counts, since a loss sees no index.
+    drawn from it; here it is a queue (He et al. 2020, MoCo), all of which counts, since a loss sees no index.
 
     >>> _ = torch.manual_seed(0)
     >>> loss, side = CRD(student_dim=3, teacher_dim=2), Outputs(torch.ones(4, 3))
@@ -44,11 +44,8 @@ class CRD(Loss):
         self, student_dim: int, teacher_dim: int, dim: int = 128, memory: int = 4096, temperature: float = 0.07
     ):
         super().__init__()
-        for name, value in {"student_dim": student_dim, "teacher_dim": teacher_dim, "dim": dim}.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"Loss 'crd': {name} is {value!r}. Give a width of at least 1.")
-        if isinstance(memory, bool) or not isinstance(memory, int) or memory < 0:
-            raise UserError(f"Loss 'crd': memory is {memory!r}. Give a number of samples from 0 (in-batch only).")
+        whole("crd", 1, student_dim=student_dim, teacher_dim=teacher_dim, dim=dim)
+        whole("crd", 0, memory=memory)  # 0: negatives of the batch alone
         above("crd", 0, temperature=temperature)
         self.temperature, self.widths = temperature, {"student": student_dim, "teacher": teacher_dim}
         self.student_map, self.teacher_map = nn.Linear(student_dim, dim), nn.Linear(teacher_dim, dim)
@@ -78,10 +75,11 @@ class CRD(Loss):
         scores = anchors @ torch.cat([others, memory.to(others.dtype)]).T / self.temperature
         classes = torch.cat([labels, self.classes])
         negative = (classes != labels[:, None]) & (classes >= 0)
-        with torch.no_grad():  # of no negatives Z is 1
-            pooled = scores.masked_fill(~negative, -math.inf).flatten().logsumexp(0) - negative.sum().log()
-            log_z = torch.where(log_z.isnan(), pooled.nan_to_num(0.0, 0.0, 0.0), log_z.to(pooled.dtype))
-        log_odds = scores - log_z - negative.sum(1, keepdim=True).clamp_min(1).log()
+        with torch.no_grad():  # of no negatives Z is NaN, and stays to be fixed
+            pooled = scores.masked_fill(~negative, -math.inf).flatten().logsumexp(0)
+            pooled = pooled - negative.sum().to(scores.dtype).log()
+            log_z = torch.where(log_z.isnan(), pooled, log_z.to(pooled.dtype))
+        log_odds = scores - log_z.nan_to_num(0) - negative.sum(1, keepdim=True).clamp_min(1).to(scores.dtype).log()
         own = log_odds.diagonal()
         return F.softplus(-own) + (F.softplus(log_odds) * negative).sum(1), log_z
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from xmkd_lib.losses.base import LOSSES, Loss, unit
+from xmkd_lib.losses.checks import flag
 from xmkd_lib.outputs import Outputs
 
 
@@ -26,6 +27,7 @@ class Distance(Loss):
 
     def __init__(self, normalise: bool = True):
         super().__init__()
+        flag("distance", normalise=normalise)
         self.normalise = normalise
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:

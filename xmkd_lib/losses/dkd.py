@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xmkd_lib.losses.base import LOSSES, Loss, above, kl, without_target
+from xmkd_lib.losses.base import LOSSES, Loss, kl, without_target
+from xmkd_lib.losses.checks import above
 from xmkd_lib.outputs import Outputs
 
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xmkd_lib.losses.base import LOSSES, Loss, above, unit
+from xmkd_lib.losses.base import LOSSES, Loss, unit
+from xmkd_lib.losses.checks import above, flag
 from xmkd_lib.outputs import Outputs
 
 
@@ -33,6 +34,7 @@ class InfoNCE(Loss):
     def __init__(self, temperature: float = 0.07, symmetric: bool = False):
         super().__init__()
         above("infonce", 0, temperature=temperature)
+        flag("infonce", symmetric=symmetric)
         self.temperature, self.symmetric = temperature, symmetric
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:

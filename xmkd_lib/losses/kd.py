@@ -3,7 +3,8 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from xmkd_lib.losses.base import LOSSES, Loss, above, kl
+from xmkd_lib.losses.base import LOSSES, Loss, kl
+from xmkd_lib.losses.checks import above
 from xmkd_lib.outputs import Outputs
 
 

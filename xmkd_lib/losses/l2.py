@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from xmkd_lib.losses.base import LOSSES, Loss, unit
+from xmkd_lib.losses.checks import flag
 from xmkd_lib.outputs import Outputs
 
 
@@ -27,6 +28,7 @@ class L2(Loss):
 
     def __init__(self, normalise: bool = True):
         super().__init__()
+        flag("l2", normalise=normalise)
         self.normalise = normalise
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:

@@ -3,8 +3,8 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from xmkd_lib.errors import UserError
 from xmkd_lib.losses.base import LOSSES, Loss, centred_unit
+from xmkd_lib.losses.checks import number
 from xmkd_lib.outputs import Outputs
 
 
@@ -12,10 +12,10 @@ from xmkd_lib.outputs import Outputs
 class LogitMargin(Loss):
     """mean_c (|l̃_s,c − l̃_t,c| − m)₊ per sample, (N,), of logits (N, C) standardised per row.
 
-    l̃ = (l − mean)/std: the loss is blind to shift and scale, in which modalities differ. class_margin m ≥ 0, in
-    standard deviations, acts inside the mean; a margin by `soften` acts on the sample's value. A constant row counts as
-    zeros. Source: our reading (METHOD §4, K3) of a soft constraint at classifier level; the standardisation is that of
-    Sun et al., "Logit standardization in knowledge distillation", arXiv 2403.01427.
+    l̃ = (l − mean)/std, with the population's std: the loss is blind to shift and scale, in which modalities differ.
+    class_margin m ≥ 0, in standard deviations, acts inside the mean; a margin by `soften` acts on the sample's value. A
+    constant row counts as zeros. Source: our reading (METHOD §4, K3) of a soft constraint at classifier level; the
+    standardisation is that of Sun et al., "Logit standardization in knowledge distillation", arXiv 2403.01427.
 
     >>> import torch
     >>> from xmkd_lib.outputs import Outputs
@@ -32,8 +32,7 @@ class LogitMargin(Loss):
 
     def __init__(self, class_margin: float = 0.0):
         super().__init__()
-        if isinstance(class_margin, bool) or not isinstance(class_margin, int | float) or not class_margin >= 0:
-            raise UserError(f"Loss 'logit_margin': class_margin is {class_margin!r}. Give standard deviations from 0.")
+        number("logit_margin", 0, class_margin=class_margin)
         self.class_margin = class_margin
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:

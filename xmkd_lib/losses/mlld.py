@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xmkd_lib.errors import UserError
-from xmkd_lib.losses.base import LOSSES, Loss, above, kl
+from xmkd_lib.losses.base import LOSSES, Loss, kl
+from xmkd_lib.losses.checks import above
 from xmkd_lib.outputs import Outputs
 
 
@@ -36,7 +37,7 @@ class MLLD(Loss):
 
     def __init__(self, temperatures: Sequence[float] = (2.0, 3.0, 4.0, 5.0, 6.0)):
         super().__init__()
-        if isinstance(temperatures, str | int | float) or not len(temperatures):
+        if not isinstance(temperatures, list | tuple) or not temperatures:
             raise UserError(f"Loss 'mlld': temperatures is {temperatures!r}. Give a list of at least one.")
         for temperature in temperatures:
             above("mlld", 0, temperatures=temperature)

@@ -3,8 +3,8 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from xmkd_lib.errors import UserError
-from xmkd_lib.losses.base import LOSSES, Loss, above, kl, without_target
+from xmkd_lib.losses.base import LOSSES, Loss, kl, without_target
+from xmkd_lib.losses.checks import above, number
 from xmkd_lib.losses.ranks import kendall
 from xmkd_lib.outputs import Outputs
 
@@ -36,8 +36,7 @@ class NTKL(Loss):
     def __init__(self, threshold: float = 0.0, temperature: float = 1.0):
         super().__init__()
         above("ntkl", 0, temperature=temperature)
-        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not -1 <= threshold <= 1:
-            raise UserError(f"Loss 'ntkl': threshold is {threshold!r}. Give a rank correlation from -1 to 1.")
+        number("ntkl", -1, 1, threshold=threshold)
         self.threshold, self.temperature = threshold, temperature
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xmkd_lib.errors import UserError
 from xmkd_lib.losses.base import LOSSES, Loss
+from xmkd_lib.losses.checks import number, whole
 from xmkd_lib.outputs import Outputs
 
 
@@ -33,10 +33,8 @@ class Rank(Loss):
 
     def __init__(self, k: int = 5, gap: float = 0.0):
         super().__init__()
-        if isinstance(k, bool) or not isinstance(k, int) or k < 2:
-            raise UserError(f"Loss 'rank': k is {k!r}. Give a whole number from 2: classes whose order is kept.")
-        if isinstance(gap, bool) or not isinstance(gap, int | float) or not gap >= 0:
-            raise UserError(f"Loss 'rank': gap is {gap!r}. Give a number of logits from 0.")
+        whole("rank", 2, k=k)
+        number("rank", 0, gap=gap)
         self.k, self.gap = k, gap
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:

@@ -15,7 +15,7 @@ def kendall(a: Tensor, b: Tensor) -> Tensor:
     tensor([0.3333])
     """
     n, c = a.shape
-    if c < 2:
+    if c < 2 or not n:
         return a.new_ones(n)
     surplus = sum(_rises(_ordered(a, b, descending)) for descending in (False, True))
     return surplus.to(a.dtype) / (c * (c - 1))  # counted twice, of C(C − 1)/2 pairs

@@ -12,7 +12,7 @@ from xmkd_lib.outputs import Outputs
 class RKDDistance(Loss):
     """mean_j huber(‖s_i − s_j‖/μ_s, ‖t_i − t_j‖/μ_t) per sample i, (N,).
 
-    μ is each side's mean distance of different samples in the batch; huber is quadratic up to 1. Embeddings (N, D) of
+    μ is each side's mean distance of samples that differ; huber is quadratic up to 1. Embeddings (N, D) of
     any two widths, not normalised; blind to shift, rotation and scale. Duplicates are at distance 0 and gradient 0, a
     batch of equal rows gives 0. Source: Park et al., "Relational knowledge distillation", arXiv 1904.05068. The
     paper sums over pairs; the batch mean here is the released code's average over all N² pairs, i = j among them.

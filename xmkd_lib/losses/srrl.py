@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from xmkd_lib.errors import UserError
 from xmkd_lib.losses.base import LOSSES, unit
+from xmkd_lib.losses.checks import above, classifier, number
 from xmkd_lib.losses.connector import ConnectorLoss
 from xmkd_lib.outputs import Outputs
 
@@ -30,11 +30,9 @@ class SRRL(ConnectorLoss):
 
     def __init__(self, student_dim: int, teacher_dim: int, weight: Tensor, scale: float = 16.0, beta: float = 1.0):
         super().__init__(student_dim, teacher_dim)
-        if weight.ndim != 2 or weight.shape[1] != teacher_dim or not scale > 0 or not beta >= 0:
-            raise UserError(
-                f"Loss 'srrl': weight {tuple(weight.shape)}, scale {scale!r}, beta {beta!r}. Give the teacher's "
-                f"classifier rows (classes, {teacher_dim}), a scale above 0 and beta from 0."
-            )
+        classifier("srrl", teacher_dim, weight=weight)
+        above("srrl", 0, scale=scale)
+        number("srrl", 0, beta=beta)
         self.scale, self.beta = scale, beta
         self.register_buffer("weight", unit(weight.detach().to(torch.promote_types(weight.dtype, torch.float32))))
 

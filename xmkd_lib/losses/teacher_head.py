@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from xmkd_lib.errors import UserError
 from xmkd_lib.losses.base import LOSSES, Loss, unit
+from xmkd_lib.losses.checks import above, classifier
 from xmkd_lib.outputs import Outputs
 
 
@@ -36,11 +37,8 @@ class TeacherHead(Loss):
 
     def __init__(self, weight: Tensor, scale: float = 16.0):
         super().__init__()
-        if weight.ndim != 2 or not scale > 0:
-            raise UserError(
-                f"Loss 'teacher_head': weight has shape {tuple(weight.shape)} and scale is {scale!r}. "
-                "Give the teacher's classifier rows (classes, width) and a scale above 0."
-            )
+        classifier("teacher_head", weight=weight)
+        above("teacher_head", 0, scale=scale)
         self.scale = scale
         self.register_buffer("weight", unit(weight.detach().to(torch.promote_types(weight.dtype, torch.float32))))
 
