@@ -20,8 +20,9 @@ class VID(ConnectorLoss):
     Negative log-likelihood, without its constant, of the teacher's embedding under a Gaussian whose mean μ is a trained
     perceptron of the student's and whose variance σ² (at least 1e-5) is trained per dimension: what the student cannot
     tell of a dimension widens its σ instead of being learnt by heart. Its minimum is not 0, so it takes no margin.
-    Embeddings of any two widths. Source: Ahn et al., "Variational information distillation for knowledge transfer", arXiv 1904.05835;
-    there the mean is a convolutional network. Like the released code, it averages over dimensions, from σ² = 5 on.
+    Embeddings of any two widths. Source: Ahn et al., "Variational information distillation for knowledge transfer",
+    arXiv 1904.05835; there the mean is a convolutional network. Like the released code, it averages over dimensions,
+    from σ² = 5 on.
 
     >>> _ = torch.manual_seed(0)
     >>> VID(student_dim=3, teacher_dim=2)(Outputs(torch.zeros(4, 3)), Outputs(torch.zeros(4, 2))).shape
