@@ -93,7 +93,7 @@ class Emoji(PairedDataset):
             values = values[values.str.len() > 1]
             if len(values):
                 raise UserError(
-                    f"{self._folder / 'manifest.csv'}: {one} {values.index[0]!r} has more than one {other}: "
+                    f"{self._folder / 'manifest.csv'}: {one} {values.index[0]} has more than one {other}: "
                     f"{', '.join(map(str, values.iloc[0]))}. Correct the manifest."
                 )
         table = table[table["style"].isin(styles)].rename(
