@@ -1,9 +1,11 @@
 """What every test gets: a cache of its own and one thread, so that numbers do not depend on the machine's cores."""
 
+import csv
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,3 +22,26 @@ def _own_cache_and_one_thread(tmp_path_factory):
 def repository() -> Path:
     """The repository's root."""
     return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def tiny_emoji(tmp_path_factory) -> Path:
+    """A data folder with a made-up `emoji`: 3 classes of 10 concepts in 3 styles, for tests that read only.
+
+    Concept c of class k is drawn all in (80 k + 8 c, 10, 100 style); c = 9 has no drawing in the third style.
+    """
+    root = tmp_path_factory.mktemp("data")
+    kinds, styles = ("animals", "plants", "tools"), ("emojione2", "noto2018", "notoblob2017")
+    rows = []
+    for s, style in enumerate(styles):
+        (root / "emoji" / "images" / style).mkdir(parents=True)
+        for k, kind in enumerate(kinds):
+            for c in range(10 if s < 2 else 9):
+                code, path = f"1f{k}0{c}", f"images/{style}/1f{k}0{c}.png"
+                Image.new("RGB", (64, 64), (80 * k + 8 * c, 10, 100 * s)).save(root / "emoji" / path)
+                text = f"{('furry', 'leafy', 'metal')[k]} thing number{c}"
+                rows.append((path, style, code, f"{kind} {c}", k, kind, "test", f"{kind} {text}", text))
+    header = ["path", "style", "codepoint", "name", "label", "class_name", "split", "text", "text_without_label_words"]
+    with (root / "emoji" / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return root

@@ -63,7 +63,7 @@ def doctor() -> None:
 
 @app.command(epilog="Example: xmkd run --dataset people --method soft_feature --seed 1 --set epochs=30 --out runs/one")
 def run(
-    dataset: Annotated[str, typer.Option(help="people, digits (see: xmkd data list)")] = "people",
+    dataset: Annotated[str, typer.Option(help="people, digits, emoji (see: xmkd data list)")] = "people",
     method: Annotated[str, typer.Option(help="none, hard_feature, soft_feature, ..., or a loss's name")] = "soft",
     seed: Annotated[int, typer.Option(help="data, initial weights, batch order")] = 0,
     preset: Annotated[str, typer.Option(help="smoke, demo or full")] = "demo",

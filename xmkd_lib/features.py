@@ -5,11 +5,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xmkd_lib.cache import digest
 from xmkd_lib.data import PairedDataset
 from xmkd_lib.errors import unknown_name
-from xmkd_lib.modalities import LogMel
+from xmkd_lib.modalities import LogMel, Tokenizer
 
 CHUNK = 256
+
+
+def tokenizer(dataset: PairedDataset) -> Tokenizer:
+    """The tokenizer of a data set's text, fitted on the rows of its training split."""
+    return Tokenizer.fit(dataset.inputs("text", dataset.rows("train")))
 
 
 def preprocessing(dataset: PairedDataset, modality: str) -> dict[str, Any]:
@@ -18,15 +24,20 @@ def preprocessing(dataset: PairedDataset, modality: str) -> dict[str, Any]:
         return {"mean": 0.5, "std": 0.25}
     if modality == "speech":
         return {"sample_rate": dataset.sample_rate, "n_mels": 40, "subtract": "level"}
-    raise unknown_name("modality", modality, ("image", "speech"))
+    if modality == "text":
+        return {"tokenizer": digest(tokenizer(dataset).to_json())}
+    raise unknown_name("modality", modality, ("image", "speech", "text"))
 
 
 @torch.no_grad()
 def extract(dataset: PairedDataset, modality: str, device: torch.device | str) -> Tensor:
-    """Features of all rows on `device`: images (n, 3, H, W) standardised, speech as log-mel (n, mels, frames).
+    """Features of all rows on `device`.
 
-    The constants are fixed, not fitted: no statistic of test data enters.
+    Images (n, 3, H, W) standardised, speech as log-mel (n, mels, frames), text as ids (n, words, pieces) int64.
+    Constants are fixed, and the tokenizer is fitted on the training split: no statistic of test data enters.
     """
+    if modality == "text":
+        return tokenizer(dataset)(dataset.inputs("text", range(len(dataset)))).to(device)
     settings = preprocessing(dataset, modality)
     rows = torch.arange(len(dataset)).split(CHUNK)
     raw = (dataset.inputs(modality, chunk.numpy()).to(device) for chunk in rows)

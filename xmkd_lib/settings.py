@@ -31,6 +31,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "demo": {"dataset_params": {"utterances": 30}, "epochs": 25, "teacher_epochs": 10},
         "full": {"epochs": 60, "teacher_epochs": 30},
     },
+    "emoji": {
+        "smoke": {"dataset_params": {"concepts": 6, "image_size": 16}, "epochs": 2, "teacher_epochs": 2,
+                  "batch_size": 16},
+        "demo": {"student_width": 0.25, "epochs": 20, "teacher_epochs": 6},
+        "full": {"dataset_params": {"image_size": 64}, "student_width": 1.0, "teacher_width": 0.5, "embedding_dim": 64,
+                 "epochs": 60, "teacher_epochs": 20},
+    },
 }  # fmt: skip
 
 
@@ -62,10 +69,12 @@ class Experiment(BaseModel):
     method: str | list[Term] = Field("soft", description="preset, loss name, or list of terms")
     seed: int = Field(0, ge=0, lt=2**32, description="data, initial weights and batch order")
 
-    teacher_model: str | None = Field(None, description="None: resnet_small for images, tdnn for speech")
+    teacher_model: str | None = Field(
+        None, description="None: resnet_small for images, tdnn for speech, text_ngram for text"
+    )
     teacher_width: float = Field(0.25, gt=0)
     teacher_epochs: int = Field(20, ge=1)
-    student_model: str | None = Field(None, description="None: tdnn for speech, resnet_small for images")
+    student_model: str | None = Field(None, description="None: as for the teacher, by its modality")
     student_width: float = Field(0.75, gt=0)
     embedding_dim: int = Field(32, ge=2, description="of the student")
     teacher_embedding_dim: int | None = Field(

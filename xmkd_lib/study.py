@@ -18,7 +18,7 @@ from xmkd_lib.assessment import assess, check_trials, distance, val_error
 from xmkd_lib.cache import artefact, read_tensors
 from xmkd_lib.data.pairing import pair
 from xmkd_lib.errors import UserError
-from xmkd_lib.features import extract, preprocessing, shifted
+from xmkd_lib.features import extract, preprocessing, shifted, tokenizer
 from xmkd_lib.losses.base import LOSSES
 from xmkd_lib.models import Network
 from xmkd_lib.objective import Context, Objective, Term
@@ -28,7 +28,7 @@ from xmkd_lib.teachers import Fold, TeacherBank, infer
 from xmkd_lib.teaching import Assess, Teaching
 from xmkd_lib.training import Fitted, Schedule, TrainingSet, fit
 
-DEFAULT_MODEL = {"image": "resnet_small", "speech": "tdnn"}
+DEFAULT_MODEL = {"image": "resnet_small", "speech": "tdnn", "text": "text_ngram"}
 # What a cached teacher and a cached reference student depend on.
 BOTH = ("dataset", "dataset_params", "seed", "head_scale", "batch_size", "learning_rate", "weight_decay", "warmup",
         "evaluate_every", "device", "precision", "threads")  # fmt: skip
@@ -291,12 +291,14 @@ class Study:
         self, modality: str, features: Tensor, name: str | None, width: float, embedding_dim: int, margin: float
     ) -> Network:
         chosen = self.experiment
+        of_text = {"vocabulary": tokenizer(self.dataset).vocabulary} if modality == "text" else {}
         with _initial_weights(chosen.seed):
             encoder = models.create(
                 name or DEFAULT_MODEL[modality],
                 input_shape=tuple(features.shape[1:]),
                 embedding_dim=embedding_dim,
                 width=width,
+                **of_text,
             )
             head = models.AAMHead(embedding_dim, self.dataset.num_classes, chosen.head_scale, margin)
         # channels last is the faster layout of image convolutions, on CPUs and on CUDA alike

@@ -6,7 +6,7 @@ import yaml
 from xmkd_lib.errors import UserError
 from xmkd_lib.sweep import Sweep
 
-SPECS = ("quick", "digits")
+SPECS = ("quick", "digits", "emoji")
 
 
 def write(tmp_path, repository, **changes):

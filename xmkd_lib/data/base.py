@@ -17,11 +17,11 @@ COLUMNS = ("id", "label", "split", "identity", "session")
 
 
 class Sample(NamedTuple):
-    """One paired sample. `inputs` maps a modality's name to its tensor, `meta` is the row of the table."""
+    """One paired sample. `inputs` maps a modality's name to its tensor or text, `meta` is the row of the table."""
 
     id: str
     label: int
-    inputs: dict[str, Tensor]
+    inputs: dict[str, Tensor | str]
     meta: dict[str, Any]
 
 
@@ -52,8 +52,8 @@ class PairedDataset(ABC):
         return np.flatnonzero(self.table.split.to_numpy() == split)
 
     @abstractmethod
-    def inputs(self, modality: str, rows: Sequence[int] | np.ndarray) -> Tensor:
-        """Raw inputs of some rows, stacked: image (n, 3, H, W) float32 in [0, 1], speech (n, T) float32."""
+    def inputs(self, modality: str, rows: Sequence[int] | np.ndarray) -> Tensor | list[str]:
+        """Raw inputs of some rows: image (n, 3, H, W) float32 in [0, 1], speech (n, T) float32, text n strings."""
 
     @property
     @abstractmethod

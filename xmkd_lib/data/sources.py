@@ -18,6 +18,11 @@ class Source(NamedTuple):
 
 
 SOURCES = {
+    "emoji": Source(
+        "emoji art of EmojiOne 2 and Noto Emoji",
+        "https://github.com/bonusly/gemojione/tree/v3.3.0 and https://github.com/googlefonts/noto-emoji",
+        "CC BY 4.0 (EmojiOne 2), Apache 2.0 (Noto), MIT (names and keywords)",
+    ),
     "fsdd": Source(
         "Free Spoken Digit Dataset", "https://github.com/Jakobovski/free-spoken-digit-dataset", "CC BY-SA 4.0"
     ),
