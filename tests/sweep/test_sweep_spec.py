@@ -1,12 +1,14 @@
 """The specification: checked as a whole before anything runs."""
 
+import math
+
 import pytest
 import yaml
 
 from xmkd_lib.errors import UserError
 from xmkd_lib.sweep import Sweep
 
-SPECS = ("quick", "digits", "emoji")
+SPECS = ("quick", "digits", "emoji", "strength", "quality", "margin", "margin_digits")
 
 
 def write(tmp_path, repository, **changes):
@@ -29,11 +31,11 @@ def test_the_shipped_specifications_are_valid_and_balanced(repository, name):
     sweep = Sweep.read(repository / "notebooks" / "sweeps" / f"{name}.yaml")
     runs = sweep.runs()
     assert sweep.name == name
-    assert len(runs) == len(sweep.grid["method"]) * len(sweep.seeds)
+    conditions = math.prod(len(values) for values in sweep.grid.values())
+    assert len(runs) == conditions * len(sweep.seeds)
     assert len(sweep.seeds) >= 5
-    assert {run.experiment.method for run in runs[: len(sweep.grid["method"])]} == set(sweep.grid["method"]), (
-        "seed by seed"
-    )
+    assert {run.experiment.seed for run in runs[:conditions]} == {sweep.seeds[0]}, "seed by seed"
+    assert {run.experiment.method for run in runs[:conditions]} == set(sweep.grid["method"])
 
 
 def test_a_run_is_named_by_what_determines_it(tmp_path, repository):

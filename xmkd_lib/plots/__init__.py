@@ -2,6 +2,7 @@
 
 from xmkd_lib.plots.curves import curves
 from xmkd_lib.plots.gap import gap
+from xmkd_lib.plots.margins import margin_curve
 from xmkd_lib.plots.paired import paired
 from xmkd_lib.plots.people import contact_sheet
 from xmkd_lib.plots.seeds import seed_map
@@ -14,6 +15,7 @@ __all__ = [
     "curves",
     "data_uri",
     "gap",
+    "margin_curve",
     "paired",
     "save",
     "seed_map",

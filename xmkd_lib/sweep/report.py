@@ -13,6 +13,7 @@ from xmkd_lib.errors import unknown_name
 from xmkd_lib.evaluation import bootstrap_interval, p_floor, paired_difference
 from xmkd_lib.records import write_atomically
 from xmkd_lib.sweep.claims import EPOCHS, Finding, examine
+from xmkd_lib.sweep.margins import margin_curves
 from xmkd_lib.sweep.table import (
     BASELINES,
     ORDER,
@@ -89,7 +90,7 @@ def figures(
     order: Sequence[str] = ORDER,
     metric: str | None = None,
 ) -> dict[str, list[tuple["Figure", str]]]:
-    """The page's figures with their captions, by section: paired, gap, curves. Empty while no run has finished."""
+    """The page's figures with captions, by section: paired, margin, gap, curves. Empty while no run has finished."""
     runs = read_runs(folder)
     frame = tabulate(runs)
     if frame.empty:
@@ -302,7 +303,7 @@ def _figures(
     from xmkd_lib import plots
 
     groups, how, lower = split(frame, order), unit(metric), lower_is_better(metric)
-    found: dict[str, list[tuple[Figure, str]]] = {"paired": [], "gap": [], "curves": []}
+    found: dict[str, list[tuple[Figure, str]]] = {"paired": [], "margin": [], "gap": [], "curves": []}
     changed = {
         (baseline, suffix): differences
         for baseline in baselines
@@ -323,6 +324,9 @@ def _figures(
         figure = plots.seed_map(table, f"{how.label} − {baseline}" + (f" ({how.step})" if how.step else ""), lower)
         caption = f"Every seed at the {epochs[suffix]}, minus {baseline}. Orange: worse. Violet: better."
         found["paired"].append((figure, caption))
+    for curve in margin_curves(frame, metric, epochs):
+        figure = plots.margin_curve(curve.panels, curve.auto, curve.measured, how.axis, curve.method, curve.setting)
+        found["margin"].append((figure, curve.verdict(how, lower)))
     if gaps := _gaps(groups, metric, epochs):
         found["gap"].append((plots.gap(gaps), GAP))
     behind = {str(key): str(counterpart(key, "none", groups)) for key in groups}

@@ -1,0 +1,74 @@
+"""The error against the margin, with the margin that was measured before training."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from xmkd_lib.evaluation import bootstrap_interval
+from xmkd_lib.plots.theme import INK, MUTED, WIDTH, canvas, describe, styles, themed
+
+Values = Sequence[float]
+
+
+@themed
+def margin_curve(
+    panels: Mapping[str, Mapping[float, Values]],
+    auto: Mapping[str, Values],
+    measured: Values,
+    axis: str,
+    method: str = "soft_feature",
+    setting: str = "margin",
+) -> Figure:
+    """A metric against a fixed margin, mean and 95 % interval over seeds; the auto margin beside it.
+
+    panels: epoch -> margin -> values, one a seed. auto: epoch -> values of the runs with the auto margin, and
+    `measured` their margins: the band shows where these lie, its line their mean. axis: the metric with its unit.
+    setting: what the margin is of, in words.
+    """
+    figure, axes = canvas(1, max(len(panels), 1), WIDTH, 3.2, sharey=True)
+    look = styles([method])[method]
+    for ax, (epoch, curve) in zip(axes, panels.items(), strict=False):
+        curve = {margin: values for margin, values in curve.items() if len(values)}
+        margins = sorted(curve)
+        means = [float(np.mean(curve[margin])) for margin in margins]
+        ax.plot(margins, means, color=look.colour, marker=look.marker, markersize=5, label="fixed margin")
+        _whiskers(ax, margins, [curve[margin] for margin in margins], look.colour)
+        if len(measured):
+            _mark(ax, measured, auto.get(epoch, ()))
+        ax.set(xlabel=setting, title=epoch)
+        ax.grid(axis="y")
+    axes[0].set_ylabel(axis)
+    axes[-1].legend(fontsize=8.5)
+    return describe(figure, _in_words(panels, auto, measured, axis))
+
+
+def _mark(ax: Axes, measured: Values, values: Values) -> None:
+    centre = float(np.mean(measured))
+    ax.axvspan(min(measured), max(measured), color=MUTED, alpha=0.18, linewidth=0)
+    ax.axvline(centre, color=MUTED, linewidth=0.9, linestyle=":")
+    ax.annotate(
+        "auto margin,\nmeasured before", (centre, 1), xycoords=("data", "axes fraction"), xytext=(-4, -3),
+        textcoords="offset points", va="top", ha="right", fontsize=8, color=MUTED,
+    )  # fmt: skip
+    if len(values):
+        _whiskers(ax, [centre], [values], INK)
+        ax.plot(centre, float(np.mean(values)), "*", color=INK, markersize=11, linestyle="", label="auto margin")
+
+
+def _whiskers(ax: Axes, x: Sequence[float], samples: Sequence[Values], colour: str) -> None:
+    bounds = np.array([bootstrap_interval(values) for values in samples])
+    ax.vlines(x, bounds[:, 0], bounds[:, 1], color=colour, linewidth=1.2)
+
+
+def _in_words(
+    panels: Mapping[str, Mapping[float, Values]], auto: Mapping[str, Values], measured: Values, axis: str
+) -> str:
+    parts = []
+    for epoch, curve in panels.items():
+        means = ", ".join(f"{np.mean(curve[margin]):.2f} at {margin:g}" for margin in sorted(curve))
+        own = f"; {np.mean(auto[epoch]):.2f} at the auto margin" if len(auto.get(epoch, ())) else ""
+        parts.append(f"{epoch}: {means}{own}")
+    where = f" The auto margin is {np.mean(measured):.2f} on average." if len(measured) else ""
+    return f"Mean {axis} by margin. {'. '.join(parts)}.{where}"
