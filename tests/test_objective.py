@@ -277,3 +277,11 @@ def test_a_margin_on_a_loss_without_minimum_0_is_refused_before_anything_is_buil
 def test_what_a_loss_needs_and_nobody_has_is_named():
     with pytest.raises(UserError, match="'teacher_head' needs weight"):
         Term(loss="teacher_head").build(Context(student_dim=3, teacher_dim=3))
+
+
+def test_label_smoothing_gives_a_share_of_the_label_to_all_classes(batch):
+    student, _, labels, w_ce, _ = batch
+    log_p = torch.log_softmax(student.logits, 1)
+    by_hand = -torch.stack([0.7 * row[label] + 0.3 * row.mean() for row, label in zip(log_p, labels, strict=True)])
+    total, _ = Objective([], label_smoothing=0.3)(student, student.logits, labels, w_ce=w_ce)
+    torch.testing.assert_close(total, (w_ce * by_hand).mean())
