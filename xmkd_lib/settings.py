@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xmkd_lib import data, losses, methods, models, weighting
+from xmkd_lib import data, losses, methods, models, quality
 from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.objective import JsonDict, Margin, Term
 
@@ -133,8 +133,8 @@ class Experiment(BaseModel):
         for loss in (self.feature_loss, self.classifier_loss):
             if loss not in losses.names():
                 raise unknown_name("loss", loss, losses.names())
-        for setting in weighting.SIDES:
-            weighting.check_names(setting, getattr(self, setting))
+        for setting in ("ce_quality", "kd_quality"):
+            _check_estimators(setting, getattr(self, setting))
         if self.quality_mapping in ("linear", "gate") and self.quality_strength > 1:
             raise UserError(
                 f"Setting 'quality_strength' is {self.quality_strength}: with the mapping {self.quality_mapping!r} it "
@@ -179,6 +179,18 @@ class Experiment(BaseModel):
         given = settings.get("dataset_params", {})
         params = {**chosen.get("dataset_params", {}), **given} if isinstance(given, dict) else given
         return cls(**{**chosen, **settings, "dataset_params": params})
+
+
+def _check_estimators(setting: str, names: list[str]) -> None:
+    known = [name for name in quality.names() if name != "external"]
+    for name in names:
+        if name not in known and not name.startswith("external."):
+            raise unknown_name(f"quality estimator in setting {setting!r}", name, [*known, "external.COLUMN"])
+        if setting == "ce_quality" and name.startswith(("teacher.", "pair.")):
+            raise UserError(
+                f"Setting 'ce_quality' has {name!r}, but cross-entropy is weighted by the student's input alone. "
+                "Move it to kd_quality."
+            )
 
 
 def explain(error: ValidationError) -> str:

@@ -10,28 +10,14 @@ from torch import Tensor
 from xmkd_lib import quality
 from xmkd_lib.data import PairedDataset
 from xmkd_lib.data.pairing import pair
-from xmkd_lib.errors import UserError, unknown_name
+from xmkd_lib.errors import UserError
 from xmkd_lib.outputs import Outputs
 
 if TYPE_CHECKING:
     from xmkd_lib.study import Study
 
 ESTIMATOR = {"image": "image.sharpness", "speech": "speech.energy_snr", "text": "text.in_vocabulary"}
-EXTERNAL = "external."  # and a column of the data set's table
 SIDES = ("ce_quality", "kd_quality")
-
-
-def check_names(setting: str, names: list[str]) -> None:
-    """UserError where an estimator in `setting` (ce_quality or kd_quality) does not exist, or cannot be there."""
-    known = [name for name in quality.names() if name != "external"]
-    for name in names:
-        if name not in known and not name.startswith(EXTERNAL):
-            raise unknown_name(f"quality estimator in setting {setting!r}", name, [*known, f"{EXTERNAL}COLUMN"])
-        if setting == "ce_quality" and name.startswith(("teacher.", "pair.")):
-            raise UserError(
-                f"Setting 'ce_quality' has {name!r}, but cross-entropy is weighted by the student's input alone. "
-                "Move it to kd_quality."
-            )
 
 
 def estimators(study: "Study", setting: str) -> list[str]:
