@@ -48,9 +48,11 @@ def _mark(ax: Axes, measured: Values, values: Values) -> None:
     centre = float(np.mean(measured))
     ax.axvspan(min(measured), max(measured), color=MUTED, alpha=0.18, linewidth=0)
     ax.axvline(centre, color=MUTED, linewidth=0.9, linestyle=":")
+    right = centre < float(np.mean(ax.get_xlim()))  # where there is room
     ax.annotate(
-        "auto margin,\nmeasured before", (centre, 1), xycoords=("data", "axes fraction"), xytext=(-4, -3),
-        textcoords="offset points", va="top", ha="right", fontsize=8, color=MUTED,
+        "auto margin,\nmeasured before", (max(measured) if right else min(measured), 1),
+        xycoords=("data", "axes fraction"), xytext=(4 if right else -4, -3), textcoords="offset points",
+        va="top", ha="left" if right else "right", fontsize=8, color=MUTED,
     )  # fmt: skip
     if len(values):
         _whiskers(ax, [centre], [values], INK)

@@ -208,7 +208,7 @@ def _findings(
     return {
         "verdict": verdict(findings, frame, metric),
         "caution": caution(findings),
-        "claims": [_claim_row(finding, unit(metric)) for finding in findings],
+        "claims": [_claim_row(finding, unit(metric)) for finding in _of_tested(findings)],
         "epochs": list(epochs.values()),
         "main_units": [unit(stem) for stem in stems],
         "main_rows": [_main_row(condition, rows, stems, epochs, metric) for condition, rows in groups.items()],
@@ -219,6 +219,12 @@ def _findings(
             for section, drawn in _figures(frame, curves, metric, baselines, order, epochs).items()
         },
     }
+
+
+def _of_tested(findings: Sequence[Finding]) -> list[Finding]:
+    """Both epochs of every claim and condition that was tested at one; the others are named in the verdict."""
+    tested = {(f.claim, f.condition) for f in findings if f.verdict != "not tested"}
+    return [f for f in findings if (f.claim, f.condition) in tested]
 
 
 def _claim_row(finding: Finding, how: Unit) -> dict[str, Any]:
