@@ -1,13 +1,14 @@
 """A method is a list of terms; the objective adds them to cross-entropy and says what each contributed."""
 
 import inspect
+import itertools
 import json
-from collections import Counter
-from typing import Annotated, Any, Literal, NamedTuple
+import math
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 from torch import Tensor, nn
 
 from xmkd_lib import losses
@@ -25,13 +26,39 @@ def _as_json(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"must be JSON ({error})") from None
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+class LoudModel(BaseModel):
+    """Settings that are loud: a UserError on a wrong name, with the nearest valid one, and on a wrong value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+    kind: ClassVar[str]
+
+    def __init__(self, **given: Any):
+        for name in given:
+            if name not in type(self).model_fields:
+                raise unknown_name(self.kind, name, type(self).model_fields)
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise UserError(explain(error, self.kind)) from None
 
 
-class Quantile(_Model):
+def explain(error: ValidationError, kind: str = "setting") -> str:
+    """pydantic's findings, one line each, with the name, the value seen and what would be valid."""
+    lines = []
+    for found in error.errors():
+        setting, *inner = found["loc"] or ("",)  # inner also has pydantic's names of a union's branches
+        name = ".".join(
+            str(part) for part in (setting, *(p for p in inner if isinstance(p, int) or p in Term.model_fields))
+        )
+        problem = found["msg"].removeprefix("Value error, ").rstrip(".")
+        lines.append(f"{kind.capitalize()} {name!r} is {found['input']!r}: {problem[0].lower()}{problem[1:]}.")
+    return "\n".join(dict.fromkeys(lines))
+
+
+class Quantile(LoudModel):
     """A margin that follows the batch: a quantile of its hard values, averaged over batches (`QuantileMargin`)."""
 
+    kind: ClassVar[str] = "entry of a quantile margin"
     quantile: float = Field(gt=0, lt=1)
     momentum: float = Field(0.9, ge=0, lt=1)
 
@@ -39,16 +66,28 @@ class Quantile(_Model):
         return f"{self.quantile:g}-quantile"
 
 
-class ClassSpread(_Model):
+class ClassSpread(LoudModel):
     """A margin per sample: this many times the loss of the teacher's own class mean (`ClassSpreadMargin`)."""
 
+    kind: ClassVar[str] = "entry of a class-spread margin"
     class_spread: float = Field(gt=0)
 
     def __str__(self) -> str:
         return f"{self.class_spread:g} × class spread"
 
 
-Margin = Annotated[float, Field(ge=0)] | Literal["auto"] | Quantile | ClassSpread
+def _margin(value: Any) -> Any:
+    """One clear message, where a union of types would complain once for each."""
+    if isinstance(value, Quantile | ClassSpread) or value == "auto":
+        return value
+    if isinstance(value, dict) and value.keys() & {"quantile", "class_spread"}:
+        return (Quantile if "quantile" in value else ClassSpread)(**value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return float(value)
+    raise ValueError('give a number from 0, "auto", {"quantile": 0.5} or {"class_spread": 1.0}')
+
+
+Margin = Annotated[float | str | Quantile | ClassSpread, PlainValidator(_margin)]
 JsonDict = Annotated[dict[str, Any], AfterValidator(_as_json)]  # tuples become lists, as they will be read back
 
 
@@ -67,7 +106,7 @@ class Context(NamedTuple):
     class_means: Outputs | None = None
 
 
-class Term(_Model):
+class Term(LoudModel):
     """One distillation term: weight · loss, softened where a margin is set, ramped up over the first steps.
 
     margin: None is the hard constraint, a number the margin in the loss's units, "auto" the held-out distance, which is
@@ -79,20 +118,13 @@ class Term(_Model):
     '4·l2 (hinge, margin auto, warm-up 10 %)'
     """
 
+    kind: ClassVar[str] = "entry of a term"
     loss: str
     params: JsonDict = Field(default_factory=dict)
     margin: Margin | None = None
     mode: str = "hinge"
     weight: float = Field(1.0, ge=0)
     warmup: float = Field(0.0, ge=0, le=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_names(cls, given: Any) -> Any:
-        for name in given if isinstance(given, dict) else ():
-            if name not in cls.model_fields:
-                raise unknown_name("entry of a term", name, cls.model_fields)
-        return given
 
     def check_names(self) -> None:
         """UserError with the nearest valid name when there is no such loss or mode, or the loss takes no margin."""
@@ -102,6 +134,14 @@ class Term(_Model):
             raise unknown_name("mode", self.mode, MODES)
         if self.margin is not None:
             check_softenable(self.loss, getattr(LOSSES[self.loss], "minimum", 0.0))
+
+    def check(self) -> None:
+        """`check_names`, and UserError on parameters or a margin that the loss refuses: it is built on trial."""
+        rows = torch.zeros(2, 2)
+        trial = Context(rows, 1.0, rows, 2, 2, Outputs(rows, rows))
+        fixed = self.model_copy(update={"margin": 0.0}) if self.margin == "auto" else self
+        with torch.random.fork_rng(devices=[]):  # a loss's own layers are drawn at random
+            fixed.build(trial)
 
     def build(self, context: Context = Context()) -> Loss:  # noqa: B008  an immutable default
         """The loss as a module; `context` provides what its constructor asks for and `params` do not set."""
@@ -161,12 +201,11 @@ def names_of(terms: list[Term]) -> list[str]:
     >>> names_of([Term(loss="l2"), Term(loss="kd"), Term(loss="l2", margin=1.0)])
     ['l2', 'kd', 'l2_2']
     """
-    seen: Counter[str] = Counter()
-    names = []
+    names = ["ce"]  # taken by cross-entropy
     for term in terms:
-        seen[term.loss] += 1
-        names.append(term.loss if seen[term.loss] == 1 else f"{term.loss}_{seen[term.loss]}")
-    return names
+        candidates = itertools.chain([term.loss], (f"{term.loss}_{number}" for number in itertools.count(2)))
+        names.append(next(name for name in candidates if name not in names))
+    return names[1:]
 
 
 class Objective(nn.Module):
@@ -227,7 +266,8 @@ def _values(loss: Loss, student: Outputs, teacher: Outputs, labels: Tensor) -> t
     hard = loss.loss(student, teacher, labels)
     margin = loss.margin_of(hard, teacher, labels)
     values = loss.constrain(hard, margin, teacher, labels)
-    mean_margin = hard.new_full((), margin) if isinstance(margin, float) else margin.mean()
+    most = torch.finfo(hard.dtype).max
+    mean_margin = hard.new_full((), min(margin, most)) if isinstance(margin, float) else margin.mean()
     return values, {"hard": hard.detach().mean(), "margin": mean_margin}
 
 
@@ -237,7 +277,7 @@ def _gradient_shares(weighted: dict[str, Tensor], embedding: Tensor) -> dict[str
         (gradient,) = torch.autograd.grad(value, embedding, retain_graph=True, allow_unused=True)
         lengths.append(embedding.new_zeros(()) if gradient is None else torch.linalg.vector_norm(gradient))
     lengths = torch.stack(lengths)
-    shares = lengths / lengths.sum().clamp_min(1e-12)
+    shares = (lengths / lengths.sum().clamp_min(1e-12)).nan_to_num(0)  # of gradients that overflow
     return {f"{name}_gradient": share for name, share in zip(weighted, shares.detach(), strict=True)}
 
 

@@ -1,12 +1,12 @@
 """The settings of an experiment: flat, typed, JSON, and loud about a wrong name or value."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, PlainValidator
 
 from xmkd_lib import data, losses, methods, models, quality
 from xmkd_lib.errors import UserError, unknown_name
-from xmkd_lib.objective import JsonDict, Margin, Term
+from xmkd_lib.objective import JsonDict, LoudModel, Margin, Term
 
 # What a preset changes of the defaults below, which are the demo on `people`.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -41,7 +41,23 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-class Experiment(BaseModel):
+def _method(value: Any) -> str | list[Term]:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        raise ValueError("give a method's name or a list of terms")
+    terms = []
+    for place, term in enumerate(value):
+        if not isinstance(term, dict | Term):
+            raise ValueError(f'term {place} is {term!r}: give a mapping such as {{"loss": "l2"}}')
+        try:
+            terms.append(term if isinstance(term, Term) else Term(**term))
+        except UserError as error:
+            raise ValueError(f"term {place}: {error}") from None
+    return terms
+
+
+class Experiment(LoudModel):
     """All that determines a run. Unknown names and wrong types are a UserError with the nearest valid name.
 
     The defaults are the demo on `people`; `Experiment.preset("smoke", dataset="digits")` starts from another size.
@@ -50,8 +66,7 @@ class Experiment(BaseModel):
     True
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
-
+    kind: ClassVar[str] = "setting"
     dataset: str = Field("people", description="see `xmkd data list`")
     dataset_params: JsonDict = Field({}, description="parameters of the data set; its seed is the experiment's")
     pairing: Literal["true", "shuffled", "shuffled_within_class"] = Field(
@@ -66,7 +81,9 @@ class Experiment(BaseModel):
     teacher_bank: str | None = Field(
         None, description="file of embeddings by sample id (.npz, .parquet, .safetensors) to use as the teacher"
     )
-    method: str | list[Term] = Field("soft", description="preset, loss name, or list of terms")
+    method: Annotated[str | list[Term], PlainValidator(_method)] = Field(
+        "soft", description="preset, loss name, or list of terms"
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="data, initial weights and batch order")
 
     teacher_model: str | None = Field(
@@ -116,13 +133,7 @@ class Experiment(BaseModel):
     threads: int = Field(1, ge=1, description="of the CPU; the last bits of every number depend on it")
 
     def __init__(self, **settings: Any):
-        for name in settings:
-            if name not in type(self).model_fields:
-                raise unknown_name("setting", name, type(self).model_fields)
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise UserError(explain(error)) from None
+        super().__init__(**settings)
         self._check_names()
 
     def _check_names(self) -> None:
@@ -151,7 +162,7 @@ class Experiment(BaseModel):
         if "seed" in self.dataset_params:
             raise UserError("dataset_params: 'seed' is the experiment's own setting; give seed= instead.")
         for term in self.terms():
-            term.check_names()
+            term.check()
 
     def terms(self) -> list[Term]:
         """The method as a list of terms, with margins as they are set ("auto" not yet measured)."""
@@ -191,16 +202,3 @@ def _check_estimators(setting: str, names: list[str]) -> None:
                 f"Setting 'ce_quality' has {name!r}, but cross-entropy is weighted by the student's input alone. "
                 "Move it to kd_quality."
             )
-
-
-def explain(error: ValidationError) -> str:
-    """pydantic's findings, one line each, with the setting, the value seen and what would be valid."""
-    lines = []
-    for found in error.errors():
-        setting, *inner = found["loc"]  # inner also has pydantic's names of a union's branches
-        name = ".".join(
-            str(part) for part in (setting, *(p for p in inner if isinstance(p, int) or p in Term.model_fields))
-        )
-        problem = found["msg"].removeprefix("Value error, ").rstrip(".")
-        lines.append(f"Setting {name!r} is {found['input']!r}: {problem[0].lower()}{problem[1:]}.")
-    return "\n".join(dict.fromkeys(lines))

@@ -43,11 +43,18 @@ class Loss(nn.Module, ABC):
         """The loss itself, (N,): inputs are checked, at least float32, and the teacher is detached."""
 
     def forward(self, student: Outputs, teacher: Outputs, labels: Tensor | None = None) -> Tensor:
+        _check_tensors(self.name, student, teacher, labels)
         self.check(student, teacher, labels)
         student, teacher = (Outputs(*map(_at_least_float32, side)) for side in (student, teacher))
         teacher = Outputs(*(None if x is None else x.detach() for x in teacher))
         with torch.autocast(student.embedding.device.type, enabled=False):
-            return self.per_sample(student, teacher, None if labels is None else labels.long())
+            values = self.per_sample(student, teacher, None if labels is None else labels.long())
+        if values.shape != student.embedding.shape[:1]:
+            raise UserError(
+                f"Loss {self.name!r} gave values of shape {tuple(values.shape)} for {len(student.embedding)} samples. "
+                "Return one value per sample, (N,): weights and the mean are applied outside."
+            )
+        return values
 
     def of_prediction(self, predicted: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
         """The loss (N,) of a prediction of the teacher's outputs: for a loss with a connector, without it."""
@@ -105,6 +112,14 @@ class Loss(nn.Module, ABC):
             raise UserError(
                 f"Loss {self.name!r}: labels span {low} to {high}, but the teacher has classes 0 to {classes - 1}. "
                 "Samples of other identities have no class here: leave them out, or use a feature-level loss."
+            )
+
+
+def _check_tensors(loss: str, student: Outputs, teacher: Outputs, labels: Tensor | None) -> None:
+    for value in (*student, *teacher, labels):
+        if value is not None and not isinstance(value, Tensor):
+            raise UserError(
+                f"Loss {loss!r} got a {type(value).__name__}. Give Outputs of tensors: torch.as_tensor(...)."
             )
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from xmkd_lib import __version__, data, methods
 from xmkd_lib.cache import digest
 from xmkd_lib.errors import UserError, unknown_name
-from xmkd_lib.settings import Experiment, explain
+from xmkd_lib.objective import explain
+from xmkd_lib.settings import Experiment
 from xmkd_lib.sweep.table import lower_is_better
 
 PARAMETERS = ("dataset", "method", "seed", "preset", "settings", "out")
