@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from xmkd_lib import Experiment, Result, Study, losses, run, study
+from xmkd_lib import Experiment, Result, Study, losses, models, run, study
 from xmkd_lib.errors import UserError
 from xmkd_lib.losses.base import LOSSES
 from xmkd_lib.objective import Term
@@ -198,6 +198,65 @@ def test_what_cannot_be_measured_is_refused():
         run(smoke([{"loss": "centres"}], teacher_embedding_dim=12))
     with pytest.raises(UserError, match="'infonce' has no minimum"):
         smoke([{"loss": "infonce", "margin": 1.0}])
+
+
+# -- nothing leaks from one study into another ------------------------------------------------------------------------
+
+
+def test_each_study_computes_with_its_own_threads(empty_cache):
+    one, two = Study(smoke("soft", threads=1)), Study(smoke("soft", threads=2))
+    assert two.bank.key
+    assert torch.get_num_threads() == 2
+    assert one.bank.key
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(2)
+    assert one.terms()
+    assert torch.get_num_threads() == 1
+
+
+class Encoder(torch.nn.Module):
+    def __init__(self, input_shape, embedding_dim, width):
+        super().__init__()
+        self.net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.3), torch.nn.LazyLinear(embedding_dim))
+        self.net(torch.zeros(2, *input_shape))
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class Deeper(Encoder):
+    def forward(self, x):
+        return torch.tanh(self.net(x))
+
+
+def test_a_users_model_repeats_and_is_not_taken_for_an_earlier_one(empty_cache):
+    try:
+        models.registry.register("mine")(Encoder)
+        settings = {"teacher_model": "mine", "student_model": "mine", "method": "soft_feature"}
+        first, again = run(smoke(**settings)), run(smoke(**settings))
+        assert figures(first) == figures(again)
+        models.registry.register("mine")(Deeper)
+        assert run(smoke(**settings)).metrics["margin_l2"] != first.metrics["margin_l2"]
+    finally:
+        del models.registry["mine"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "soft", "dataset_params": {"heldout_utterances": 0}}, "held-out recordings"),
+        ({"method": [{"loss": "centres", "margin": "auto"}]}, "compares no outputs"),
+        ({"student_model": "text_ngram"}, "reads text"),
+        (
+            {"method": "soft_quality", "kd_quality": ["teacher.stability"], "teacher": "random_centres"},
+            "augmented views",
+        ),
+    ],
+)
+def test_what_needs_no_training_is_refused_before_any(fits, settings, words):
+    with pytest.raises(UserError, match=words):
+        run(smoke(**settings))
+    assert fits == []
 
 
 # -- the cache --------------------------------------------------------------------------------------------------------
@@ -421,7 +480,7 @@ def test_digits_choose_the_epoch_by_accuracy():
 @pytest.mark.parametrize("params", [{"utterances": 1}, {"heldout_utterances": 1}])
 def test_a_split_without_an_eer_is_refused_before_any_training(params):
     study = Study(Experiment.preset("smoke", dataset_params=params))
-    with pytest.raises(UserError, match="two samples of one of them"):
+    with pytest.raises(UserError, match="two inputs of one of them"):
         _ = study.dataset
 
 

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from xmkd_lib import losses, methods
 from xmkd_lib.errors import UserError
+from xmkd_lib.losses.base import LOSSES
 from xmkd_lib.objective import Context, Objective, Term, describe, names_of
 from xmkd_lib.outputs import Outputs
 
@@ -285,3 +286,63 @@ def test_label_smoothing_gives_a_share_of_the_label_to_all_classes(batch):
     by_hand = -torch.stack([0.7 * row[label] + 0.3 * row.mean() for row, label in zip(log_p, labels, strict=True)])
     total, _ = Objective([], label_smoothing=0.3)(student, student.logits, labels, w_ce=w_ce)
     torch.testing.assert_close(total, (w_ce * by_hand).mean())
+
+
+def test_names_of_parts_never_collide(batch):
+    student, teacher, labels, *_ = batch
+    for name in ("ce", "l2_2"):
+
+        @losses.register(name)
+        class Gap(losses.Loss):
+            level = "feature"
+
+            def per_sample(self, student, teacher, labels):
+                return (student.embedding - teacher.embedding).abs().sum(1)
+
+    try:
+        terms = [Term(loss=name) for name in ("ce", "l2", "l2", "l2_2")]
+        assert names_of(terms) == ["ce_2", "l2", "l2_2", "l2_2_2"]
+        total, parts = Objective(terms)(student, student.logits, labels, teacher)
+        torch.testing.assert_close(total, sum(parts[name] for name in ("ce", "ce_2", "l2", "l2_2", "l2_2_2")))
+    finally:
+        for name in ("ce", "l2_2"):
+            del LOSSES[name]
+
+
+@pytest.mark.parametrize("shape", [lambda x: x[:, None], lambda x: x.mean(), lambda x: x[:3]])
+def test_a_loss_must_give_one_value_per_sample(batch, shape):
+    class Odd(losses.Loss):
+        level = "feature"
+
+        def per_sample(self, student, teacher, labels):
+            return shape((student.embedding - teacher.embedding).abs().sum(1))
+
+    student, teacher, *_ = batch
+    with pytest.raises(UserError, match="one value per sample"):
+        Odd()(student, teacher)
+    with pytest.raises(UserError, match="ndarray"):
+        losses.create("l2")(Outputs(student.embedding.detach().numpy()), teacher)
+
+
+def test_a_gradient_that_overflows_is_no_share(batch):
+    student, teacher, labels, *_ = batch
+    embedding = student.embedding
+    logits = embedding @ torch.ones(3, 5)
+    _, parts = Objective([Term(loss="l2", weight=1e38, margin=1e300)])(
+        Outputs(embedding, logits), logits, labels, teacher, diagnose=True
+    )
+    assert all(value.isfinite() for value in parts.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"weight": -1}, "'weight' is -1"),
+        ({"wieght": 1}, "'weight'"),
+        ({"margin": "Auto"}, '"auto"'),
+        ({"warmup": 2}, "'warmup'"),
+    ],
+)
+def test_a_wrong_term_is_a_users_error(given, words):
+    with pytest.raises(UserError, match=words):
+        Term(**{"loss": "l2", **given})

@@ -221,11 +221,15 @@ def outputs(embedding, logits=None):
     return Outputs(embedding, torch.zeros(len(embedding), 2) if logits is None else logits)
 
 
+def measure(dataset, outputs):
+    return assess(dataset, outputs, "speech")
+
+
 def test_collapsed_embeddings_have_an_eer_of_one_half():
     dataset = Pictures()
     dataset.table.loc[9, "label"] = 9  # a second identity in the test split
     for point in (torch.ones(1, 4), torch.zeros(1, 4), torch.tensor([[0.1, -3e4, 7.7, 1e-6]])):
-        found = assess(dataset, {"train": outputs(point.repeat(6, 1)), "test": outputs(point.repeat(3, 1))})
+        found = measure(dataset, {"train": outputs(point.repeat(6, 1)), "test": outputs(point.repeat(3, 1))})
         assert found["train_eer"] == found["test_eer"] == 0.5
         assert found["test_min_dcf_0.01"] == 1
 
@@ -236,7 +240,7 @@ def test_accuracy_exists_where_labels_are_training_classes():
     dataset.table["split"] = ["train"] * 6 + ["val"] * 2 + ["test"] * 4
     dataset.table.loc[8:, "label"] = [0, 0, 1, 1]
     logits = torch.tensor([[0.0, 1.0]] * 4)
-    found = assess(
+    found = measure(
         dataset,
         {
             "train": outputs(torch.randn(6, 4), torch.eye(2).repeat_interleave(3, 0)),
@@ -247,13 +251,13 @@ def test_accuracy_exists_where_labels_are_training_classes():
     assert found["test_accuracy"] == 0.5
     assert {"test_min_dcf_0.01", "test_min_dcf_0.05"} <= set(found)
     halves = {"test": outputs(torch.randn(4, 4)), "train": outputs(torch.eye(2, 4).repeat_interleave(3, 0))}
-    assert assess(dataset, halves) == assess(dataset, dict(reversed(halves.items())))  # minDCF is the test split's
+    assert measure(dataset, halves) == measure(dataset, dict(reversed(halves.items())))  # minDCF is the test split's
     without = {split: Outputs(found.embedding) for split, found in halves.items()}
-    wanted = {name: value for name, value in assess(dataset, halves).items() if "accuracy" not in name}
-    assert assess(dataset, without) == wanted
-    assert len(wanted) < len(assess(dataset, halves))
+    wanted = {name: value for name, value in measure(dataset, halves).items() if "accuracy" not in name}
+    assert measure(dataset, without) == wanted
+    assert len(wanted) < len(measure(dataset, halves))
     dataset.table.loc[8:, "label"] = [2, 2, 3, 3]
-    found = assess(dataset, {"train": outputs(torch.randn(6, 4)), "test": outputs(torch.randn(4, 4))})
+    found = measure(dataset, {"train": outputs(torch.randn(6, 4)), "test": outputs(torch.randn(4, 4))})
     assert "test_accuracy" not in found
     assert "train_min_dcf_0.01" not in found
 
@@ -264,9 +268,9 @@ def test_scores_are_centred_on_the_training_mean():
     generator = torch.Generator().manual_seed(0)
     centres = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat_interleave(3, 0)
     near = centres + 0.05 * torch.randn(6, 2, generator=generator)
-    assert assess(dataset, {"train": outputs(near)})["train_eer"] == 0
+    assert measure(dataset, {"train": outputs(near)})["train_eer"] == 0
     # far from the origin all cosines are near 1: only the centring keeps the two identities apart
-    assert assess(dataset, {"train": outputs(near + 1000)})["train_eer"] == 0
+    assert measure(dataset, {"train": outputs(near + 1000)})["train_eer"] == 0
 
 
 def test_the_distance_is_of_unit_vectors():

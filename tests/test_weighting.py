@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from xmkd_lib import Experiment, Outputs, methods, quality, weighting
+from xmkd_lib.data.pairing import pair
 from xmkd_lib.errors import UserError
 from xmkd_lib.quality.registry import ESTIMATORS
 
@@ -67,6 +68,7 @@ def study(**settings):
         experiment=experiment,
         dataset=dataset,
         teacher_modality=dataset.teacher_modality,
+        taught_by=pair(dataset.table, experiment.pairing, experiment.seed),
         labels=torch.tensor(dataset.table.label.tolist()),
         folds=folds,
         views=rand(N, 5, 8, seed=6),

@@ -16,18 +16,19 @@ def distance(student: Tensor, teacher: Tensor) -> float:
     return float((unit(student) - unit(teacher)).square().sum(1).mean())
 
 
-def assess(dataset: PairedDataset, outputs: dict[str, Outputs]) -> dict[str, float]:
+def assess(dataset: PairedDataset, outputs: dict[str, Outputs], modality: str) -> dict[str, float]:
     """Figures named `<split>_<metric>` of every split in `outputs`, among them always "train".
 
-    outputs: per split, of the split's rows in table order. EER and, on the test split, minDCF come from all pairs of a
-    split by cosine after subtracting the training embeddings' mean. Accuracy exists where there are logits and all
-    labels are training classes.
+    outputs: per split, of the split's rows in table order. modality: what was read. EER and, on the test split, minDCF
+    come from all pairs of different inputs of a split, by cosine after subtracting the training embeddings' mean.
+    Accuracy exists where there are logits and all labels are training classes.
     """
     centre = outputs["train"].embedding.double().mean(0).cpu().numpy()
     found = {}
     for split, (embedding, logits) in outputs.items():
         labels = dataset.table.label.to_numpy()[dataset.rows(split)]
-        scores, targets = trial_scores(embedding.cpu().numpy(), labels, centre)
+        tried = dataset.distinct(split, modality)
+        scores, targets = trial_scores(embedding.cpu().numpy()[tried], labels[tried], centre)
         found[f"{split}_eer"] = eer(scores, targets)
         if logits is not None and labels.max() < dataset.num_classes:
             found[f"{split}_accuracy"] = accuracy(logits.cpu().numpy(), labels)
@@ -46,12 +47,15 @@ def check_trials(dataset: PairedDataset) -> None:
                 f"Data set {dataset.name!r}: training has the labels {sorted(known)}, other splits also {unseen}. "
                 "Give every class from 0 on to the training split."
             )
-    for split, labels in dataset.table.groupby("split").label:
-        if labels.nunique() < 2 or not labels.duplicated().any():
-            raise UserError(
-                f"Data set {dataset.name!r}: split {split!r} has {len(labels)} samples of {labels.nunique()} labels. "
-                "An EER needs two labels, and two samples of one of them: ask for more utterances, or for none."
-            )
+    for split in dataset.table.split.unique():
+        for modality in (dataset.teacher_modality, dataset.student_modality):
+            labels = dataset.table.label.iloc[dataset.rows(split)[dataset.distinct(split, modality)]]
+            if labels.nunique() < 2 or not labels.duplicated().any():
+                raise UserError(
+                    f"Data set {dataset.name!r}: split {split!r} has {len(labels)} different inputs ({modality}) of "
+                    f"{labels.nunique()} labels. An EER needs two labels, and two inputs of one of them: ask for more "
+                    "utterances or concepts, or leave a held-out split out."
+                )
 
 
 def val_error(dataset: PairedDataset, metrics: dict[str, float]) -> float:

@@ -1,6 +1,7 @@
 """Costly intermediate results, built once by whichever process needs them first."""
 
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -35,6 +36,19 @@ def source_digest() -> str:
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def code_of(factory: Callable) -> str:
+    """What tells a user's factory from an earlier one of the same name; "" for the library's own, see `source_digest`.
+
+    A hash of its source, or, where that cannot be read (a class typed into a Python session), of this very object.
+    """
+    if (factory.__module__ or "").split(".")[0] == __package__:
+        return ""
+    try:
+        return digest(inspect.getsource(factory))
+    except (OSError, TypeError):
+        return f"{os.getpid()}-{id(factory)}"
 
 
 def digest(content: Any) -> str:

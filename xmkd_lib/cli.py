@@ -83,6 +83,8 @@ def run(
     if out is not None:
         _check_writable(out)
     console.print(describe(experiment.terms()), highlight=False)
+    if not console.is_terminal:  # which shows no spinner
+        console.print("data, teacher, reference ...")
     with console.status("data, teacher, reference ..."):
         result = run_experiment(experiment, out, on_epoch=_print_epoch(experiment.epochs))
     table = Table("metric", "last epoch", f"epoch {int(result.metrics['best_epoch'])}, chosen on validation", box=None)
@@ -200,9 +202,10 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
 
 def _print_epoch(epochs: int) -> Any:
     def show(row: dict[str, float]) -> None:
+        name = "accuracy" if "val_accuracy" in row else "EER"
         console.print(
             f"epoch {row['epoch']:>3.0f}/{epochs}  cross-entropy {row['loss_ce']:.3f}  "
-            f"EER: train {row['train_eer']:.3f}, val {row['val_eer']:.3f}  "
+            f"{name}: train {row[f'train_{name.lower()}']:.3f}, val {row[f'val_{name.lower()}']:.3f}  "
             f"distance to teacher: train {row['train_distance']:.2f}, val {row['val_distance']:.2f}",
             highlight=False,
         )

@@ -27,8 +27,7 @@ def run(experiment: Experiment, out: str | Path | None = None, on_epoch: OnEpoch
     """
     started = time.perf_counter()
     study = Study(experiment)
-    if experiment.quality_variant:
-        weighting.check(study)
+    study.check()
     metrics = study.assess_teacher()
     terms = study.terms()
     begun = time.perf_counter()

@@ -32,7 +32,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "full": {"epochs": 60, "teacher_epochs": 30},
     },
     "emoji": {
-        "smoke": {"dataset_params": {"concepts": 6, "image_size": 16}, "epochs": 2, "teacher_epochs": 2,
+        "smoke": {"dataset_params": {"concepts": 20, "image_size": 16}, "epochs": 2, "teacher_epochs": 2,
                   "batch_size": 16},
         "demo": {"student_width": 0.25, "epochs": 20, "teacher_epochs": 6},
         "full": {"dataset_params": {"image_size": 64}, "student_width": 1.0, "teacher_width": 0.5, "embedding_dim": 64,

@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from xmkd_lib import data, losses, models, weighting
 from xmkd_lib.assessment import assess, check_trials, distance, val_error
-from xmkd_lib.cache import artefact, read_tensors
+from xmkd_lib.cache import artefact, code_of, read_tensors
 from xmkd_lib.data.pairing import pair
 from xmkd_lib.errors import UserError
 from xmkd_lib.features import extract, preprocessing, shifted, tokenizer
@@ -38,6 +39,17 @@ STUDENT_SETTINGS = (*BOTH, "student_model", "student_width", "embedding_dim", "h
 OnEpoch = Callable[[dict[str, float]], None]
 
 
+def _own_threads(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Compute with the experiment's threads: sums in another order differ in the last bits, and training grows them."""
+
+    @wraps(method)
+    def with_threads(self: "Study", *args: Any, **kwargs: Any) -> Any:
+        torch.set_num_threads(self.experiment.threads)
+        return method(self, *args, **kwargs)
+
+    return with_threads
+
+
 class Study:
     """Data, features, teacher and no-distillation reference of one experiment, and a student's training and assessment.
 
@@ -46,9 +58,6 @@ class Study:
 
     def __init__(self, experiment: Experiment):
         self.experiment = experiment
-        torch.set_num_threads(
-            experiment.threads
-        )  # sums in another order differ in their last bits, and training grows them
         self.device = _accelerator(experiment.device, experiment.precision).device
         self.timings: dict[str, float] = {}
 
@@ -78,6 +87,7 @@ class Study:
         return torch.from_numpy(self.dataset.table.label.to_numpy(dtype="int64", copy=True))
 
     @cached_property
+    @_own_threads
     def features(self) -> dict[str, Tensor]:
         """What the student reads, per split, on the device; extracted once for all methods of a seed."""
         modality = self.dataset.student_modality
@@ -90,31 +100,41 @@ class Study:
         return self._by_split(read_tensors(folder / "features.safetensors")["features"].to(self.device))
 
     @cached_property
+    @_own_threads
     def bank(self) -> TeacherBank:
         """The teacher's outputs for every row's own teacher input."""
         with self._timed("teacher_seconds"):
             return self._teaching.bank()
 
     @cached_property
+    @_own_threads
     def views(self) -> Tensor:
         """The teacher's embeddings of augmented views of every training row's own teacher input, (n_train, V, D)."""
         with self._timed("views_seconds"):
             return self._teaching.views(self.bank)
 
     @cached_property
+    @_own_threads
     def folds(self) -> list[Fold]:
         """Teachers trained without a part of the training split, with their outputs for each row's own input."""
         with self._timed("folds_seconds"):
             return self._teaching.folds(self.bank)
 
     @cached_property
+    def taught_by(self) -> np.ndarray:
+        """For every row the row whose teacher input teaches it, by the pairing mode."""
+        inputs = self.dataset.shared_input.get(self.teacher_modality)
+        table = self.dataset.table
+        return pair(table, self.experiment.pairing, self.experiment.seed, None if inputs is None else table[inputs])
+
+    @cached_property
     def teacher(self) -> dict[str, Outputs]:
         """Per split, the teacher outputs that the pairing mode gives to each row; on the device."""
-        order = pair(self.dataset.table, self.experiment.pairing, self.experiment.seed)
-        paired = self.bank.take(list(self.dataset.table.id.iloc[order]))
+        paired = self.bank.take(list(self.dataset.table.id.iloc[self.taught_by]))
         return self._outputs_by_split(paired.map(lambda x: x.to(self.device)))
 
     @cached_property
+    @_own_threads
     def reference(self) -> dict[str, Tensor]:
         """Per split, embeddings of a student trained without distillation, at its chosen epoch; on the CPU."""
         with self._timed("reference_seconds"):
@@ -139,9 +159,26 @@ class Study:
             chosen.head_margin,
         )
         if self.teacher_dim != chosen.embedding_dim:
-            with _initial_weights(chosen.seed):
+            with _seeded(chosen.seed):
                 network.projector = nn.Linear(chosen.embedding_dim, self.teacher_dim).to(self.device)
         return network
+
+    def check(self) -> None:
+        """Refuse what can be refused before anything is trained. UserError."""
+        if self.experiment.quality_variant:
+            weighting.check(self)
+        network = self.student()
+        for term in self.experiment.terms():
+            if term.margin == "auto":
+                self._margin_split(term)
+            if self.experiment.teacher_bank is not None:  # read in no time, and it may lack what a loss needs
+                term.build_hard(self._context(network)).check(*self._sample(network))
+
+    def _sample(self, network: Network) -> tuple[Outputs, Outputs, Tensor]:
+        """Two training samples as a loss will see them: student, teacher, labels."""
+        student = infer(network, self.features["train"][:2])
+        teacher = self.teacher["train"].map(lambda x: x[:2])
+        return network.for_teacher(student), teacher, self._train_labels()[:2]
 
     def terms(self) -> list[Term]:
         """The method's terms, with every "auto" margin measured."""
@@ -150,24 +187,14 @@ class Study:
             for term in self.experiment.terms()
         ]
 
+    @_own_threads
     def auto_margin(self, term: Term) -> float:
         """The held-out distance in the term's units (METHOD §2), from training and validation data alone.
 
         A loss that needs labels is measured where labels are the teacher's classes: on the validation split, or, where
         that has other identities, on held-out recordings of the training identities.
         """
-        if not LOSSES[term.loss].reads:
-            raise UserError(
-                f"Loss {term.loss!r} compares no outputs, so nothing can be predicted: give its margin as a number."
-            )
-        loss = term.build_hard(self._context())
-        new_identities = self.labels[self.dataset.rows("val")].max() >= self.dataset.num_classes
-        split = "heldout" if loss.needs_labels and new_identities else "val"
-        if split not in self.teacher:
-            raise UserError(
-                f"The auto margin of {term.loss!r} needs held-out recordings of the training identities, and data set "
-                f"{self.dataset.name!r} has none. Give classifier_margin as a number, or set heldout_utterances."
-            )
+        split, loss = self._margin_split(term), term.build_hard(self._context())
         train, held_out = (self.teacher[name].map(Tensor.cpu) for name in ("train", split))
         labels = self.labels[self.dataset.rows(split)]
         reference = {name: Outputs(embedding) for name, embedding in self.reference.items()}
@@ -176,11 +203,29 @@ class Study:
         groups = identities if split == "val" else None
         begun = time.perf_counter()
         margin = losses.auto_margin(
-            loss, reference["train"], train, reference[split], held_out, labels, groups, self.experiment.batch_size
-        )
+            loss, reference["train"], train, reference[split], held_out, labels, groups,
+            batch_size=self.experiment.batch_size, relative=term.mode == "bounded",
+        )  # fmt: skip
         self.timings["auto_margin_seconds"] = self.timings.get("auto_margin_seconds", 0) + time.perf_counter() - begun
         return margin
 
+    def _margin_split(self, term: Term) -> str:
+        """Where a term's margin is measured. UserError where there is no such split, or nothing to predict."""
+        kind = LOSSES[term.loss]
+        if not getattr(kind, "reads", True):
+            raise UserError(
+                f"Loss {term.loss!r} compares no outputs, so nothing can be predicted: give its margin as a number."
+            )
+        new_identities = self.labels[self.dataset.rows("val")].max() >= self.dataset.num_classes
+        split = "heldout" if getattr(kind, "needs_labels", False) and new_identities else "val"
+        if not len(self.dataset.rows(split)):
+            raise UserError(
+                f"The auto margin of {term.loss!r} needs held-out recordings of the training identities, and data set "
+                f"{self.dataset.name!r} has none. Give classifier_margin as a number, or set heldout_utterances."
+            )
+        return split
+
+    @_own_threads
     def train(self, terms: list[Term], on_epoch: OnEpoch | None = None) -> tuple[Network, Fitted]:
         """Train a new student: the student at the last epoch, and both epochs' weights with the curves."""
         network = self.student()
@@ -188,7 +233,7 @@ class Study:
         weights = self.quality_weights() if self.experiment.quality_variant and terms else (None, None)
         augment = self._augmentation(self.dataset.student_modality)
         training = TrainingSet(self.features["train"], self._train_labels(), teacher, *weights, augment)
-        with _initial_weights(self.experiment.seed):  # of layers that losses bring of their own
+        with _seeded(self.experiment.seed):  # of layers that losses bring of their own
             context = self._context(network) if terms else Context()
             objective = Objective(terms, context, self.experiment.label_smoothing)
         fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch)
@@ -214,23 +259,26 @@ class Study:
 
         return Outputs(*map(mean, self.teacher["train"]))
 
+    @_own_threads
     def outputs(self, network: Network, splits: tuple[str, ...] | None = None) -> dict[str, Outputs]:
         """A student's outputs per split, on the device."""
         return {split: infer(network, self.features[split]) for split in splits or self.features}
 
+    @_own_threads
     @torch.no_grad()
     def assess(self, network: Network, splits: tuple[str, ...] | None = None) -> dict[str, float]:
         """All metrics of a student at its present weights: METHOD §7."""
         outputs = self.outputs(network, splits)
-        metrics = assess(self.dataset, outputs)
+        metrics = assess(self.dataset, outputs, self.dataset.student_modality)
         for split, found in outputs.items():
             projected = network.for_teacher(found).embedding
             metrics[f"{split}_distance"] = distance(projected, self.teacher[split].embedding)
         return metrics
 
+    @_own_threads
     def assess_teacher(self) -> dict[str, float]:
         """The teacher's own figures, on its own inputs; of an imported one also how many samples its file matched."""
-        metrics = assess(self.dataset, self._outputs_by_split(self.bank.outputs))
+        metrics = assess(self.dataset, self._outputs_by_split(self.bank.outputs), self.teacher_modality)
         if self.experiment.teacher_bank is not None:
             metrics["matched"] = len(self.bank.ids)
         return {f"teacher_{name}": value for name, value in metrics.items()}
@@ -241,6 +289,7 @@ class Study:
         return w_ce.to(self.device), w_kd.to(self.device)
 
     @cached_property
+    @_own_threads
     def _weights(self) -> tuple[Tensor, Tensor]:
         return weighting.quality_weights(self)
 
@@ -269,7 +318,8 @@ class Study:
         )
         objective = objective.to(self.device)
         accelerator = _accelerator(chosen.device, chosen.precision)
-        return fit(network, objective, training, schedule, accelerator, held_out, "val_error", on_epoch)
+        with _seeded(chosen.seed):  # of models and losses that draw at random while they train
+            return fit(network, objective, training, schedule, accelerator, held_out, "val_error", on_epoch)
 
     def _build_reference(self, folder: Path) -> None:
         network, fitted = self.train([])
@@ -292,7 +342,7 @@ class Study:
     ) -> Network:
         chosen = self.experiment
         of_text = {"vocabulary": tokenizer(self.dataset).vocabulary} if modality == "text" else {}
-        with _initial_weights(chosen.seed):
+        with _seeded(chosen.seed):
             encoder = models.create(
                 name or DEFAULT_MODEL[modality],
                 input_shape=tuple(features.shape[1:]),
@@ -338,7 +388,9 @@ class Study:
         self.timings[name] = time.perf_counter() - started
 
     def _training_recipe(self, names: tuple[str, ...], modality: str) -> dict[str, Any]:
-        return {**self._recipe(names), "image_shift": self._image_shift(modality)}
+        chosen = [getattr(self.experiment, name) for name in ("teacher_model", "student_model") if name in names]
+        code = [code_of(models.registry[name]) for name in chosen if name is not None]
+        return {**self._recipe(names), "image_shift": self._image_shift(modality), "code_of_models": code}
 
     def _recipe(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The named settings, with what else changes numbers: the data itself and the device that computes."""
@@ -347,7 +399,7 @@ class Study:
 
 
 @contextmanager
-def _initial_weights(seed: int) -> Iterator[None]:
+def _seeded(seed: int) -> Iterator[None]:
     """Draw from `seed` inside, and leave the caller's random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

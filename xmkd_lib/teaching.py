@@ -154,7 +154,8 @@ class Teaching:
         by_split = {split: features[self._rows(split)] for split in ("train", "val")}
 
         def assess_teacher(net: Network, splits: tuple[str, ...]) -> dict[str, float]:
-            return assess(self.dataset, {split: infer(net, by_split[split]) for split in splits})
+            outputs = {split: infer(net, by_split[split]) for split in splits}
+            return assess(self.dataset, outputs, self.modality)
 
         training = TrainingSet(features[rows], self.labels[rows], augment=self.augment)
         network.load_state_dict(self.fit(network, training, assess_teacher).best)

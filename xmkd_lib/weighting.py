@@ -9,7 +9,6 @@ from torch import Tensor
 
 from xmkd_lib import quality
 from xmkd_lib.data import PairedDataset
-from xmkd_lib.data.pairing import pair
 from xmkd_lib.errors import UserError
 from xmkd_lib.outputs import Outputs
 
@@ -56,7 +55,19 @@ def check(study: "Study") -> None:
         if study.experiment.quality_variant == "oracle":
             truth(study.dataset, _modality(study, setting))
         else:
-            estimators(study, setting)
+            for name in estimators(study, setting):
+                _check_teacher(study, name)
+
+
+def _check_teacher(study: "Study", name: str) -> None:
+    chosen = study.experiment
+    views = name == "teacher.stability"
+    if name.startswith("teacher.") and (chosen.teacher_bank or (views and chosen.teacher == "random_centres")):
+        wanted = "augmented views" if views else "out-of-fold outputs"
+        raise UserError(
+            f"{name!r} needs {wanted} of a teacher that is trained here; this one is "
+            f"{chosen.teacher_bank or chosen.teacher!r}. Choose a quality of the inputs, such as 'image.sharpness'."
+        )
 
 
 def quality_weights(study: "Study") -> tuple[Tensor, Tensor]:
@@ -104,7 +115,7 @@ def _rows(study: "Study", setting: str) -> np.ndarray:
     rows = study.dataset.rows("train")
     if setting == "ce_quality":
         return rows
-    return pair(study.dataset.table, study.experiment.pairing, study.experiment.seed)[rows]
+    return study.taught_by[rows]
 
 
 def _scores(study: "Study", name: str, setting: str) -> Tensor:

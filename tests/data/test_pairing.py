@@ -56,3 +56,24 @@ def test_the_seed_decides(table):
 def test_unknown_mode_says_the_nearest(table):
     with pytest.raises(UserError, match="Did you mean 'shuffled'"):
         pair(table, "shufled", seed=0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_of_one_input_never_get_it(seed):
+    inputs = pd.Series(np.random.default_rng(1).permutation(np.repeat(list("abcdefgh"), [3, 3, 3, 3, 2, 2, 1, 1])))
+    table = pd.DataFrame({"split": "train", "label": 0}, index=range(len(inputs)))
+    taught_by = pair(table, "shuffled_within_class", seed, inputs)
+    assert sorted(taught_by) == list(range(len(inputs)))
+    assert (inputs.to_numpy()[taught_by] != inputs.to_numpy()).all()
+
+
+def test_different_inputs_are_shuffled_as_without_being_told(table):
+    for mode in ("shuffled", "shuffled_within_class"):
+        assert (pair(table, mode, 3, pd.Series(range(100))) == pair(table, mode, 3)).all()
+
+
+def test_one_input_in_more_than_half_of_the_rows_is_as_good_as_can_be():
+    inputs = pd.Series(list("aaab"))
+    table = pd.DataFrame({"split": ["train"] * 4, "label": 0})
+    same = (inputs.to_numpy()[pair(table, "shuffled", 0, inputs)] == inputs.to_numpy()).sum()
+    assert same == 2

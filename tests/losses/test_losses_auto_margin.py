@@ -185,3 +185,44 @@ def test_refusals():
     loss.minimum = None
     with pytest.raises(UserError, match="no minimum"):
         losses.auto_margin(loss, *[Outputs(v) for v in (x, y, x, y)])
+
+
+def test_bounded_takes_the_teachers_own_loss_off():
+    x, known, t = world(0.5)
+    weight = draw(5, 16, seed=7)
+    labels = (unit(t) @ unit(weight).T).argmax(1)
+    loss = losses.create("teacher_head", weight=weight, scale=4.0)
+    sides = Outputs(x[:TRAIN]), Outputs(t[:TRAIN]), Outputs(x[TRAIN:]), Outputs(t[TRAIN:])
+    found = losses.auto_margin(loss, *sides, labels[TRAIN:], relative=True)
+    gap = loss(Outputs(known[TRAIN:]), sides[3], labels[TRAIN:]) - loss(sides[3], sides[3], labels[TRAIN:])
+    assert found == pytest.approx(gap.clamp_min(0).median().item(), rel=0.03)
+    assert found < losses.auto_margin(loss, *sides, labels[TRAIN:]) - 0.1
+
+
+def test_a_relation_is_measured_on_batches_of_the_training_size():
+    x, known, t = world(0.5, n=1200)
+    loss = losses.create("sp")
+    sides = Outputs(x[:800]), Outputs(t[:800]), Outputs(x[800:]), Outputs(t[800:])
+    small, large = (losses.auto_margin(loss, *sides, batch_size=size) for size in (16, 200))
+    assert small > 5 * large  # the loss falls as 1/N
+    truth = [loss(Outputs(known[i : i + 16]), Outputs(t[i : i + 16])) for i in range(800, 1200, 16)]
+    assert small == pytest.approx(torch.cat(truth).median().item(), rel=0.1)
+
+
+def test_numbers_that_are_none_are_refused():
+    x, y = draw(10, 3, seed=0), draw(10, 4, seed=1)
+    broken = y.clone()
+    broken[2, 1] = torch.nan
+    loss = losses.create("l2")
+    for sides in ((x, broken, x, y), (x, y, x, broken)):
+        with pytest.raises(UserError, match="NaN|not finite"):
+            losses.auto_margin(loss, *map(Outputs, sides))
+    with pytest.raises(UserError, match="9 groups for 10 rows"):
+        losses.fit_ridge(x, y, groups=torch.arange(9))
+    for strength in (-1.0, float("nan"), []):
+        with pytest.raises(UserError, match="strength"):
+            losses.fit_ridge(x, y, strength)
+    with pytest.raises(UserError, match="batch_size 1"):
+        losses.auto_margin(losses.create("sp"), *map(Outputs, (x, y, x, y)), batch_size=1)
+    with pytest.raises(UserError, match="0 held-out rows"):
+        losses.auto_margin(loss, *map(Outputs, (x, y, x[:0], y[:0])))

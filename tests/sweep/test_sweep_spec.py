@@ -141,3 +141,16 @@ def test_a_file_that_is_no_notebook_is_refused(tmp_path, repository):
         (tmp_path / "bad.ipynb").write_text(text)
         with pytest.raises(UserError, match=r"bad\.ipynb"):
             Sweep.read(write(tmp_path, repository, notebook="bad.ipynb")).runs()
+
+
+def test_another_file_of_teacher_outputs_makes_another_run(tmp_path, repository):
+    bank = tmp_path / "bank.npz"
+    bank.write_bytes(b"one")
+    path = write(tmp_path, repository, settings={"teacher_bank": str(bank)})
+    first = {run.name for run in Sweep.read(path).runs()}
+    assert {run.name for run in Sweep.read(path).runs()} == first
+    bank.write_bytes(b"two")
+    assert not {run.name for run in Sweep.read(path).runs()} & first
+    bank.unlink()
+    with pytest.raises(UserError, match=r"bank\.npz.*cannot be read"):
+        Sweep.read(path).runs()

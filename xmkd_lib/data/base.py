@@ -39,6 +39,7 @@ class PairedDataset(ABC):
     teacher_modality: str
     student_modality: str
     sample_rate: int | None = None  # Hz, for speech
+    shared_input: ClassVar[dict[str, str]] = {}  # modality -> column: rows with equal values there have the same input
     oracle: ClassVar[dict[str, tuple[str, int]]] = {}  # modality -> column of true quality, +1 or (lower is better) -1
     table: pd.DataFrame
 
@@ -50,6 +51,12 @@ class PairedDataset(ABC):
     def rows(self, split: str) -> np.ndarray:
         """Row positions of a split, in table order."""
         return np.flatnonzero(self.table.split.to_numpy() == split)
+
+    def distinct(self, split: str, modality: str) -> np.ndarray:
+        """Positions within a split, one per different input of a modality: no trial is of an input with itself."""
+        column = self.shared_input.get(modality)
+        rows = self.table.iloc[self.rows(split)]
+        return np.arange(len(rows)) if column is None else np.flatnonzero(~rows[column].duplicated().to_numpy())
 
     @abstractmethod
     def inputs(self, modality: str, rows: Sequence[int] | np.ndarray) -> Tensor | list[str]:

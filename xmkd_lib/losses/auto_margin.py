@@ -1,5 +1,6 @@
 """The margin that a student cannot undercut honestly, measured before training."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -39,6 +40,15 @@ def fit_ridge(
     >>> line(torch.tensor([[2.0]])).round(decimals=6)
     tensor([[7.]], dtype=torch.float64)
     """
+    choices = [strength] if isinstance(strength, int | float) else list(strength)
+    if not choices or not all(0 <= choice < math.inf for choice in choices):
+        raise UserError(f"Ridge regression: strength is {strength!r}. Give finite numbers from 0.")
+    if groups is not None and len(groups) != len(x):
+        raise UserError(f"Ridge regression: {len(groups)} groups for {len(x)} rows. Give one for every row.")
+    if not (x.isfinite().all() and y.isfinite().all()):
+        raise UserError(
+            "Ridge regression: some inputs or targets are not finite. The training diverged, or a bank is broken."
+        )
     if len(x) != len(y) or len(x) < 3:
         raise UserError(f"Ridge regression of {len(y)} rows on {len(x)}: rows must pair up and be at least 3.")
     x, y = x.double(), y.double()
@@ -60,7 +70,6 @@ def fit_ridge(
         return sum(_without(u[own], keep, residual[own], len(x)) for own in members)
 
     members = [] if groups is None else [torch.nonzero(groups == group)[:, 0] for group in groups.unique()]
-    choices = [strength] if isinstance(strength, int | float) else strength
     best = choices[0] if len(choices) == 1 else min(choices, key=left_out_error)
     gain = (shrinkage(best) / s).nan_to_num(0)
     weight = (vt.T @ (gain[:, None] * target)) / spread[:, None]
@@ -84,6 +93,7 @@ def auto_margin(
     labels_val: Tensor | None = None,
     groups: Tensor | None = None,
     batch_size: int = 64,
+    relative: bool = False,
 ) -> float:
     """The held-out distance: median loss on validation data of the best linear prediction of the teacher.
 
@@ -96,27 +106,45 @@ def auto_margin(
     what the teacher is predicted from, by `fit_ridge` on training data; `groups` are the training rows' identities.
     What `loss` reads is predicted: the teacher's embedding (of unit length, where the loss compares directions) or
     its logits; a loss that trains a connector of its own is taken without it. A loss that compares samples with each
-    other is measured on batches of `batch_size` in a fixed random order. labels_val (N,) are needed where the loss
-    needs labels, and must then be classes of the teacher: with other identities in validation, give held-out recordings
-    of the training identities instead. UserError on a loss that takes no margin, on unpaired rows, and on all that the
-    loss itself refuses.
+    other is measured on batches of `batch_size` (or all rows, where there are fewer) in a fixed random order. relative:
+    of each value the teacher's own loss is taken off, as the mode "bounded" does. labels_val (N,) are needed where the
+    loss needs labels, and must then be classes of the teacher: with other identities in validation, give held-out
+    recordings of the training identities instead. UserError on a loss that takes no margin, on unpaired rows, on NaN,
+    and on all that the loss itself refuses.
     """
     if loss.minimum is None:
         raise UserError(f"Loss {loss.name!r} has no minimum at 0, so there is no margin to find for it.")
+    if batch_size < 2 or not len(reference_val.embedding):
+        raise UserError(
+            f"Auto margin: batch_size {batch_size}, {len(reference_val.embedding)} held-out rows; need 2, 1."
+        )
     target_train, target_val = _targets(loss, teacher_train), _targets(loss, teacher_val)
     predicted = {
         field: fit_ridge(reference_train.embedding, target, groups=groups)(reference_val.embedding)
         for field, target in target_train.items()
     }
     stand_in = {"embedding": reference_val.embedding}  # for losses that read logits alone
-    sides = Outputs(**stand_in | predicted), Outputs(**stand_in | target_val)
-    size = len(reference_val.embedding)
-    if not loss.relational or size <= batch_size:
-        return float(loss.of_prediction(*sides, labels_val).quantile(0.5))
-    order = torch.randperm(size, generator=torch.Generator().manual_seed(0)).to(reference_val.embedding.device)
-    batches = order[: size - size % batch_size].split(batch_size)  # the rest is smaller and would have other values
-    values = [loss.of_prediction(*(_take(x, rows) for x in (*sides, labels_val))) for rows in batches]
-    return float(torch.cat(values).quantile(0.5))
+    guess, teacher = Outputs(**stand_in | predicted), Outputs(**stand_in | target_val)
+    loss.check(guess, teacher, labels_val)
+    values = []
+    for rows in _batches(len(reference_val.embedding), batch_size if loss.relational else None):
+        batch = [_take(x, rows.to(reference_val.embedding.device)) for x in (guess, teacher, labels_val)]
+        found = loss.of_prediction(*batch)
+        if relative:
+            found = (found - loss.of_prediction(batch[1], *batch[1:])).clamp_min(0)
+        values.append(found)
+    margin = float(torch.cat(values).quantile(0.5))
+    if not math.isfinite(margin):
+        raise UserError(f"Auto margin of {loss.name!r} is {margin}: the held-out outputs hold NaN or infinity.")
+    return margin
+
+
+def _batches(n: int, size: int | None) -> Sequence[Tensor]:
+    """Row positions: all in one, or batches of one size in a fixed random order; what is left over is dropped."""
+    if size is None or n <= size:
+        return [torch.arange(n)]
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    return order[: n - n % size].split(size)
 
 
 def _take(x: Outputs | Tensor | None, rows: Tensor) -> Outputs | Tensor | None:

@@ -1,5 +1,6 @@
 """A sweep's specification: read from YAML, checked as a whole, turned into the list of runs."""
 
+import hashlib
 import itertools
 import re
 from pathlib import Path
@@ -122,10 +123,21 @@ class Sweep(BaseModel):
             raise UserError(f"{self.source}: {error}") from None
         parts = [str(value) for value in chosen.values()] + [f"seed{seed}"]
         readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))[:60]
-        identity = digest([experiment.model_dump(mode="json"), code, __version__])
+        identity = digest([experiment.model_dump(mode="json"), code, __version__, *_content(experiment.teacher_bank)])
         direct = {name: settings.pop(name) for name in ("dataset", "method", "seed") if name in settings}
         parameters = {**direct, "preset": self.preset, "settings": settings}
         return PlannedRun(f"{readable}-{identity[:8]}", experiment, parameters)
+
+
+def _content(path: str | None) -> list[str]:
+    """A hash of a file that a run reads: with other content it is another run."""
+    if path is None:
+        return []
+    try:
+        with open(path, "rb") as file:
+            return [hashlib.file_digest(file, "sha256").hexdigest()]
+    except OSError as error:
+        raise UserError(f"{path}: the teacher's outputs cannot be read ({error.strerror}).") from None
 
 
 def _notebook_source(path: Path) -> str:
