@@ -215,7 +215,7 @@ def test_numbers_that_are_none_are_refused():
     broken[2, 1] = torch.nan
     loss = losses.create("l2")
     for sides in ((x, broken, x, y), (x, y, x, broken)):
-        with pytest.raises(UserError, match="NaN|not finite"):
+        with pytest.raises(UserError, match=r"NaN|not finite"):
             losses.auto_margin(loss, *map(Outputs, sides))
     with pytest.raises(UserError, match="9 groups for 10 rows"):
         losses.fit_ridge(x, y, groups=torch.arange(9))
