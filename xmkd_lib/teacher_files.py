@@ -1,7 +1,9 @@
 """Embeddings and logits that a user computed elsewhere, read from a file and checked."""
 
 import json
+import os
 import re
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -37,15 +39,15 @@ class Imported(NamedTuple):
 def read_outputs(path: str | Path) -> Imported:
     """Read `.npz`, `.parquet` or `.safetensors`; never a pickle.
 
-    npz: arrays id, embedding, logits, weight, scale. parquet: a column id, and embedding either as one column of lists
-    or as columns embedding_0, embedding_1, ...; logits alike. safetensors: tensors embedding, logits, weight, and in
-    the header `ids` (a JSON list) and `scale`, which is also what `TeacherBank.save` writes. UserError naming the file
-    when it is missing, of another kind, damaged, or holds other types or shapes.
+    npz: arrays id, embedding, logits, weight, scale. parquet: a column id, or an index of strings, and embedding either
+    as one column of lists or as columns embedding_0, embedding_1, ...; logits alike. safetensors: tensors embedding,
+    logits, weight, and in the header `ids` (a JSON list) and `scale`, which is also what `TeacherBank.save` writes.
+    UserError naming the file when it is missing, of another kind, damaged, or holds other types or shapes.
     """
     path = Path(path)
     if path.suffix not in _READERS:
         raise UserError(f"{path}: a teacher's outputs are read from {', '.join(_READERS)}. Save them as one of these.")
-    if not path.is_file():
+    if not os.path.isfile(path):  # also false for a path that is too long
         raise UserError(f"{path}: there is no such file. Check the path of the teacher's outputs.")
     try:
         found = _READERS[path.suffix](path)
@@ -78,14 +80,23 @@ def _parquet(path: Path) -> dict[str, Any]:
     import pandas as pd
 
     frame = pd.read_parquet(path)
+    if "id" not in frame and pd.api.types.is_string_dtype(frame.index):
+        frame["id"] = frame.index
     found = {"id": np.array(frame["id"].tolist())} if "id" in frame else {}
     for name in ("embedding", "logits"):
         numbered = sum(re.fullmatch(rf"{name}_\d+", column) is not None for column in map(str, frame.columns))
         if name in frame:
             found[name] = np.stack(frame[name])
         elif numbered:
-            found[name] = frame[[f"{name}_{k}" for k in range(numbered)]].to_numpy()
+            part = frame[[f"{name}_{k}" for k in range(numbered)]]
+            nullable = [column for column, kind in part.dtypes.items() if _is_nullable_number(kind)]
+            found[name] = part.astype(dict.fromkeys(nullable, np.float32)).to_numpy()
     return found
+
+
+def _is_nullable_number(kind: Any) -> bool:
+    """Whether a column is of pandas' own numbers, such as Float32, whose gaps become NaN in numpy's float32."""
+    return not isinstance(kind, np.dtype) and kind.kind in "fiu"
 
 
 _READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -93,9 +104,12 @@ _READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     ".parquet": _parquet,
     ".safetensors": _safetensors,
 }
-# what the readers raise on files that are cut short, of another kind, or hold objects and lists of several lengths
-_DAMAGED = (OSError, ValueError, TypeError, LookupError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error,
-            SafetensorError)  # fmt: skip
+# what the readers raise on files that are cut short, of another kind, damaged anywhere (a header can announce more
+# than any memory holds, or be nested too deep), or hold objects and lists of several lengths
+_DAMAGED = (
+    OSError, ValueError, TypeError, LookupError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+    SafetensorError, SyntaxError, tokenize.TokenError, ArithmeticError, MemoryError, RecursionError,
+)  # fmt: skip
 
 
 def _checked(path: Path, found: dict[str, Any]) -> Imported:

@@ -29,7 +29,7 @@ def encoder(name, seed=0, **params):
 
 
 def test_word_vectors_are_means_of_pieces():
-    words = WordVectors(VOCABULARY, 7)
+    words = WordVectors(VOCABULARY, 7, SHAPE)
     vectors, is_word = words(ids())
     table = words.pieces.weight.detach().double().numpy()
     for n, text in enumerate(ids().tolist()):

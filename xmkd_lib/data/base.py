@@ -41,6 +41,8 @@ class PairedDataset(ABC):
     sample_rate: int | None = None  # Hz, for speech
     shared_input: ClassVar[dict[str, str]] = {}  # modality -> column: rows with equal values there have the same input
     oracle: ClassVar[dict[str, tuple[str, int]]] = {}  # modality -> column of true quality, +1 or (lower is better) -1
+    shared_input: ClassVar[dict[str, str]] = {}
+    """Modality -> column of `table`: rows with equal values there have the same input of that modality."""
     table: pd.DataFrame
 
     @property
@@ -66,6 +68,18 @@ class PairedDataset(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """A hash of all that determines the data's content: a cached teacher output is valid for one only."""
+
+    def positions(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Row positions (n,) int64 of what `inputs` takes as rows: positions, or a mask of truth values, one a row.
+
+        UserError on a mask of another length.
+        """
+        rows = np.asarray(rows)
+        if rows.dtype != bool:
+            return rows.astype(np.int64)
+        if rows.shape != (len(self),):
+            raise UserError(f"data set {self.name!r}: mask of shape {rows.shape} for {len(self)} rows. Give one each.")
+        return np.flatnonzero(rows)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -45,6 +45,7 @@ class Digits(PairedDataset):
 
     name = "digits"
     task = "classification"
+    shared_input: ClassVar = {"image": "image_index"}
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class Digits(PairedDataset):
 
     def inputs(self, modality: str, rows: Sequence[int] | np.ndarray) -> Tensor:
         """Speech (n, seconds * sample_rate) float32, or image (n, 3, H, W) float32 in [0, 1], all channels grey."""
-        rows = torch.as_tensor(np.asarray(rows, dtype=np.int64))
+        rows = torch.from_numpy(self.positions(rows))
         if modality == "speech":
             return self._speech[rows]
         if modality == "image":

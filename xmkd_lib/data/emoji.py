@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -28,18 +28,21 @@ class Emoji(PairedDataset):
 
     A row is one drawing with its emoji's text. The label is the emoji's category, such as food or travel. These are
     drawings, not photographs. The text is without the words that name a category, so that a text teacher must know
-    what a thing is. The concept (a code point, or a sequence of them) is the identity, the style the session. Of each
-    class's concepts 70 % are training, 10 % validation, 20 % test, drawn by `seed`, so that an interval over seeds also
-    covers the choice of concepts. All drawings of a concept are in one split.
+    what a thing is. The concept, a code point or a sequence of them, is the identity, the style the session. Concepts
+    with the same drawing, pixel by pixel, in any of the styles (the flags of the USA and of its outlying islands) count
+    as one: the identity is the first of them. Of each class's identities 70 % are training, 10 % validation, 20 % test,
+    drawn by `seed`, so that an interval over seeds also covers the choice of concepts. All drawings of an identity are
+    in one split, so no image of one is in another.
 
     image_size: pixels each way; the files have 64. styles: some of emojione2, noto2018, notoblob2017; all if None.
     direction: "text_to_image", or "image_to_text" with the drawing as the teacher. concepts: how many of each class,
-    drawn by `seed`; all if None. `table` also has image (path in the folder), name, class_name and text. All files are
-    read at once, so that a missing or damaged one is a UserError before any training.
+    drawn by `seed`, those drawn alike as one; all if None. `table` also has image (path in the folder), name,
+    class_name and text. All files are read at once, so that a missing or damaged one is a UserError before training.
     """
 
     name = "emoji"
     task = "classification"
+    shared_input: ClassVar = {"text": "text"}
 
     def __init__(
         self,
@@ -59,16 +62,19 @@ class Emoji(PairedDataset):
         self.teacher_modality, self.student_modality = DIRECTIONS[direction]
         self._folder = sources.find("emoji")
         drawings = self._drawings(_styles(styles))
-        drawings["split"] = drawings.identity.map(self._concept_splits(drawings, seed, concepts))
+        images = [read_image(self._folder / path, image_size) for path in drawings.image]
+        images = torch.stack([(image * 255).round().byte() for image in images])
+        drawings["identity"] = _drawn_alike(drawings.identity, images)
+        splits = drawings.identity.map(self._concept_splits(drawings, seed, concepts))
+        kept = splits.notna().to_numpy()
         columns = ["id", "label", "split", "identity", "session", "image", "name", "class_name", "text"]
-        self.table = drawings.dropna(subset="split")[columns].reset_index(drop=True)
+        self.table = drawings.assign(split=splits)[columns][kept].reset_index(drop=True)
         check_table(self.table, str(self._folder / "manifest.csv"))
-        images = [read_image(self._folder / path, image_size) for path in self.table.image]
-        self._images = torch.stack([(image * 255).round().byte() for image in images])
+        self._images = images[torch.tensor(kept)]
 
     def inputs(self, modality: str, rows: Sequence[int] | np.ndarray) -> Tensor | list[str]:
         """Image (n, 3, image_size, image_size) float32 in [0, 1], or text: n strings."""
-        rows = np.asarray(rows, dtype=np.int64)
+        rows = self.positions(rows)
         if modality == "image":
             return self._images[torch.from_numpy(rows)].float() / 255
         if modality == "text":
@@ -96,14 +102,21 @@ class Emoji(PairedDataset):
                     f"{self._folder / 'manifest.csv'}: {one} {values.index[0]} has more than one {other}: "
                     f"{', '.join(map(str, values.iloc[0]))}. Correct the manifest."
                 )
+        if sorted(table.label.unique()) != list(range(table.label.nunique())):
+            found = ", ".join(map(str, sorted(table.label.unique())))
+            raise UserError(
+                f"{self._folder / 'manifest.csv'}: labels are {found}. Number the classes from 0 on, without a gap."
+            )
         table = table[table["style"].isin(styles)].rename(
             columns={"path": "image", "style": "session", "codepoint": "identity", "text_without_label_words": "text"}
         )
+        if table.empty:
+            raise UserError(f"{self._folder / 'manifest.csv'}: no rows of style {', '.join(styles)}. Add some.")
         table["id"] = table.identity + "_" + table.session
         return table.sort_values(["identity", "session"], ignore_index=True)
 
     def _concept_splits(self, drawings: pd.DataFrame, seed: int, limit: int | None) -> dict[str, str]:
-        """Split of each concept, class by class; concepts beyond the limit have none."""
+        """Split of each identity, class by class; those beyond the limit have none."""
         splits = {}
         for label, members in drawings.groupby("label").identity:
             shuffled = np.random.default_rng([seed, label]).permutation(sorted(members.unique()))[:limit]
@@ -119,6 +132,22 @@ class Emoji(PairedDataset):
                 start = end
             splits |= dict.fromkeys(shuffled[start:], "train")
         return splits
+
+
+def _drawn_alike(concepts: pd.Series, images: Tensor) -> list[str]:
+    """Of every drawing the first concept that its own is connected with by equal drawings."""
+    first = {concept: concept for concept in concepts}
+
+    def root(concept: str) -> str:
+        while first[concept] != concept:
+            concept = first[concept]
+        return concept
+
+    seen: dict[bytes, str] = {}
+    for concept, image in zip(concepts, images.numpy(), strict=True):
+        one, other = sorted((root(concept), root(seen.setdefault(image.tobytes(), concept))))
+        first[other] = one
+    return [root(concept) for concept in concepts]
 
 
 def _styles(styles: list[str] | None) -> list[str]:

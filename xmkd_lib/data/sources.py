@@ -97,7 +97,7 @@ def _convert(manifest: Path, row: int, column: str, text: str, kind: type) -> st
         value = kind(text)
     except ValueError:
         value = ""
-    if value == "":
+    if value == "" or (kind is int and not -(2**63) <= value < 2**63):
         raise UserError(
             f"{manifest}: line {row + 2}, column {column}: {text!r} is no {kind.__name__}. Correct the manifest."
         )

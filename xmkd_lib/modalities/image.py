@@ -1,5 +1,6 @@
 """Images: files to tensors."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ def read_image(path: str | Path, size: int | tuple[int, int]) -> Tensor:
     height, width = (size, size) if isinstance(size, int) else size
     if height < 1 or width < 1:
         raise UserError(f"{path}: cannot be resized to {height} x {width}. Ask for at least 1 x 1.")
-    if not path.is_file():
+    if not os.path.isfile(path):  # also false for a path that is too long
         raise UserError(f"{path}: there is no such image file. Check the path, or fetch the data set again.")
     try:
         with Image.open(path) as image:

@@ -1,6 +1,7 @@
 """Speech: audio files to waveforms, waveforms to log-mel features."""
 
 import math
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.modalities._torchaudio import import_torchaudio
 
 AVERAGED = {"band": (-1,), "level": (-2, -1)}
+LARGEST_TERM = 2000  # of a ratio of sample rates: the resampler's memory grows with the product of both terms
+LOUDEST = 1000.0  # full scale is 1
 
 
 class LogMel(nn.Module):
@@ -86,7 +89,8 @@ def _narrowest_band(f_min: float, f_max: float, n_mels: int) -> float:
 def read_audio(path: str | Path, sample_rate: int) -> Tensor:
     """Read wav, flac, ogg or mp3 as (T,) float32 at `sample_rate` Hz: channels averaged, resampled.
 
-    UserError names the file that is missing, no audio, empty or not finite, and says what to do.
+    UserError names the file that is missing, no audio, empty, not finite or out of all scale (above 1000, where full
+    scale is 1), or whose rate makes a ratio with a term above 2000, such as 44101 : 8000, and says what to do.
     """
     try:
         import soundfile
@@ -95,7 +99,7 @@ def read_audio(path: str | Path, sample_rate: int) -> Tensor:
             f"{path}: soundfile, which reads audio, is missing ({error}). Run: pip install soundfile."
         ) from None
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # also false for a path that is too long
         raise UserError(f"{path}: there is no such audio file. Check the path, or fetch the data set again.")
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -108,8 +112,18 @@ def read_audio(path: str | Path, sample_rate: int) -> Tensor:
     waveform = torch.from_numpy(samples).mean(dim=1)
     if not waveform.isfinite().all():
         raise UserError(f"{path}: the audio has samples that are not finite numbers. Convert it again.")
+    if waveform.abs().max() > LOUDEST:
+        raise UserError(
+            f"{path}: the audio has samples up to {float(waveform.abs().max()):g}, where full scale is 1. Convert it "
+            "again."
+        )
     if rate == sample_rate:
         return waveform
+    if max(rate, sample_rate) // math.gcd(rate, sample_rate) > LARGEST_TERM:
+        raise UserError(
+            f"{path}: has {rate} Hz, which the resampler cannot turn into {sample_rate} Hz in reasonable memory: their "
+            f"ratio has a term above {LARGEST_TERM}. Convert the file to {sample_rate} Hz with another program."
+        )
     return import_torchaudio().functional.resample(waveform, rate, sample_rate)
 
 

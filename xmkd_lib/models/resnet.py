@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xmkd_lib.errors import UserError
 from xmkd_lib.models.pooling import StatisticsPooling
 from xmkd_lib.models.registry import registry
 
@@ -44,6 +45,11 @@ class ResNet(nn.Module):
         grid: int = 1,
     ):
         super().__init__()
+        if len(input_shape) not in (2, 3):
+            raise UserError(
+                "a resnet reads images (channels, H, W) or spectrograms (mels, frames), got input shape "
+                f"{tuple(input_shape)}."
+            )
         self.spectrogram = len(input_shape) == 2
         channels = [max(4, round(32 * width)) * 2**stage for stage in range(4)]
         inputs = 1 if self.spectrogram else input_shape[0]

@@ -6,6 +6,7 @@ from torch import Tensor
 from xmkd_lib.errors import UserError
 from xmkd_lib.losses.base import unit
 from xmkd_lib.outputs import Outputs
+from xmkd_lib.quality.inputs import tensor
 from xmkd_lib.quality.registry import ESTIMATORS
 from xmkd_lib.quality.teacher_outputs import needed
 
@@ -38,6 +39,8 @@ class CentreRatio:
         reference_labels: Tensor | None = None,
     ) -> Tensor:
         centres, classes = _centres(needed(reference, "teacher.centre_ratio"), reference_labels)
+        tensor(outputs.embedding, "teacher.centre_ratio")
+        tensor(labels, "teacher.centre_ratio")
         own = labels[:, None].to(classes.device) == classes
         if not own.any(1).all():
             missing = int(labels[~own.any(1).to(labels.device)][0])
@@ -52,6 +55,7 @@ def _centres(embedding: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
     if labels is None or len(labels) != len(embedding):
         count = "no" if labels is None else len(labels)
         raise UserError(f"teacher.centre_ratio: {count} labels for {len(embedding)} reference rows. Give one each.")
+    tensor(labels, "teacher.centre_ratio")
     classes, place = labels.to(embedding.device).unique(return_inverse=True)
     if len(classes) < 2:
         raise UserError("teacher.centre_ratio: the reference has rows of one class only. Give at least two classes.")

@@ -24,4 +24,7 @@ class Contrast:
     """
 
     def __call__(self, batch: Tensor) -> Tensor:
-        return luminance(batch, "image.contrast").std((-2, -1), correction=0)
+        grey = luminance(batch, "image.contrast")
+        if not grey.numel():  # no images; std would warn
+            return grey.new_zeros(0)
+        return grey.std((-2, -1), correction=0)

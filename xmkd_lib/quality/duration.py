@@ -33,6 +33,8 @@ class Duration:
 
     def __call__(self, batch: Tensor) -> Tensor:
         batch = waveforms(batch, "speech.duration")
+        if not batch.numel():  # no waveforms, of which there are no quantiles
+            return batch.new_zeros(0)
         frames = batch.unfold(-1, min(self.frame, batch.shape[-1]), self.hop)
         energy = frames.var(-1, correction=0)
         rounding = 1e-12 * frames.square().mean(-1)  # 120 dB below the offset is a constant

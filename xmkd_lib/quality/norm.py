@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from xmkd_lib.outputs import Outputs
+from xmkd_lib.quality.inputs import tensor
 from xmkd_lib.quality.registry import ESTIMATORS
 from xmkd_lib.quality.teacher_outputs import needed
 
@@ -30,6 +31,7 @@ class Norm:
         reference: Outputs | None = None,
         reference_labels: Tensor | None = None,
     ) -> Tensor:
+        tensor(outputs.embedding, "teacher.norm")
         usual = needed(reference, "teacher.norm").norm(dim=1)
         spread = usual.std(correction=0)
         score = (outputs.embedding.float().norm(dim=1) - usual.mean()) / spread

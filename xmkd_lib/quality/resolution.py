@@ -35,6 +35,8 @@ class Resolution:
 
     def __call__(self, batch: Tensor) -> Tensor:
         grey = luminance(batch, "image.resolution", least=8)
+        if not grey.numel():  # no images, which an FFT refuses
+            return grey.new_zeros(0)
         height, width = grey.shape[-2:]
         down, right = (torch.hann_window(size, periodic=False, device=grey.device) for size in (height, width))
         window = down[:, None] * right

@@ -29,6 +29,8 @@ class Sharpness:
 
     def __call__(self, batch: Tensor) -> Tensor:
         grey = luminance(batch, "image.sharpness", least=3)
+        if not grey.numel():  # no images; var would warn
+            return grey.new_zeros(0)
         vertical = grey[..., :-2, 1:-1] + grey[..., 2:, 1:-1]
         horizontal = grey[..., 1:-1, :-2] + grey[..., 1:-1, 2:]
         laplacian = vertical + horizontal - 4 * grey[..., 1:-1, 1:-1]

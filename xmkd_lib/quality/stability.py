@@ -4,6 +4,7 @@ from torch import Tensor
 
 from xmkd_lib.errors import UserError
 from xmkd_lib.losses.base import unit
+from xmkd_lib.quality.inputs import tensor
 from xmkd_lib.quality.registry import ESTIMATORS
 
 
@@ -25,6 +26,7 @@ class Stability:
     """
 
     def __call__(self, views: Tensor) -> Tensor:
+        tensor(views, "teacher.stability")
         if views.ndim != 3 or views.shape[1] < 2:
             raise UserError(f"teacher.stability: shape {tuple(views.shape)}. Give views (n, V, D), at least two a row.")
-        return unit(views.float()).mean(1).square().sum(-1) - 1
+        return (unit(views.float()).mean(1).square().sum(-1) - 1).clamp(-1, 0)  # rounding leads out

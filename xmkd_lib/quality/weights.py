@@ -1,5 +1,6 @@
 """From quality scores to sample weights with mean 1."""
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xmkd_lib.errors import UserError, unknown_name
+from xmkd_lib.quality.inputs import is_number
 
 Scores = Tensor | np.ndarray | Sequence[float]
 MAPPINGS = ("linear", "softmax", "power", "gate")
@@ -49,7 +51,7 @@ def combine(q_student: Scores, q_teacher: Scores, a: float = 1.0, b: float = 1.0
     q_s, q_t = _quality(q_student), _quality(q_teacher)
     if len(q_s) != len(q_t):
         raise UserError(f"Quality of {len(q_s)} students and {len(q_t)} teachers: give one of each for every pair.")
-    if not (a >= 0 and b >= 0):
+    if not (is_number(a) and is_number(b) and a >= 0 and b >= 0):
         raise UserError(f"Exponents are a = {a!r}, b = {b!r}. Give numbers from 0; for a control invert with 1 - q.")
     return (q_s**a * q_t**b).float()
 
@@ -78,13 +80,19 @@ def weights(
     """
     if mapping not in MAPPINGS:
         raise unknown_name("mapping", mapping, MAPPINGS)
-    if not 0 <= alpha <= (1 if mapping in ("linear", "gate") else float("inf")):
+    if not (is_number(alpha) and 0 <= alpha <= (1 if mapping in ("linear", "gate") else math.inf)):
         raise UserError(
-            f"alpha is {alpha!r}. Give a strength from 0 (no weighting), at most 1 for linear and gate; "
+            f"alpha is {alpha!r}. Give a finite strength from 0 (no weighting), at most 1 for linear and gate; "
             "for the inverted control pass 1 - quality (quality.inverted)."
         )
-    if not (tau > 0 and 0 <= clip[0] <= 1 <= clip[1]):
-        raise UserError(f"tau is {tau!r}, clip {clip!r}. Give tau above 0 and bounds on both sides of 1.")
+    if not (is_number(tau) and tau > 0 and math.isfinite(alpha / tau)):
+        raise UserError(
+            f"tau is {tau!r}. Give a number above 0, so large that alpha / tau = {alpha!r} / tau is finite."
+        )
+    if not is_number(threshold):
+        raise UserError(f"threshold is {threshold!r}. Give a quality from 0 to 1.")
+    if not _are_bounds(clip):
+        raise UserError(f"clip is {clip!r}. Give two bounds, the lower from 0 to 1 and the upper from 1.")
     raw = _map(_quality(quality), mapping, alpha, tau, threshold)
     if not raw.any():
         raise UserError(f"All weights are 0 (mapping {mapping!r}, threshold {threshold:g}): nothing would be learnt.")
@@ -129,17 +137,26 @@ def _map(q: Tensor, mapping: str, alpha: float, tau: float, threshold: float) ->
     if mapping == "linear":
         return 1 - alpha + alpha * q
     if mapping == "power":
-        return q**alpha
+        return (q / q.amax().clamp_min(1e-300)) ** alpha  # the common factor cancels and must not underflow
     if mapping == "gate":
         return torch.where(q >= threshold, 1.0, 1.0 - alpha).to(q)
     spread = q.std(correction=0)
     z = (q - q.mean()) / spread if spread > 0 else torch.zeros_like(q)
-    exponent = alpha * z.clamp(-3, 3) / tau
-    return (exponent - exponent.amax()).exp()  # the common factor cancels and must not overflow
+    z = z.clamp(-3, 3)
+    return (alpha / tau * (z - z.amax())).exp()  # the common factor cancels and must not overflow
+
+
+def _are_bounds(clip: object) -> bool:
+    if not isinstance(clip, list | tuple) or len(clip) != 2 or not is_number(clip[0]):
+        return False
+    return 0 <= clip[0] <= 1 and (clip[1] == math.inf or is_number(clip[1])) and clip[1] >= 1
 
 
 def _scores(scores: Scores, what: str) -> Tensor:
-    values = torch.as_tensor(scores, dtype=torch.float64).detach()
+    try:
+        values = torch.as_tensor(scores, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{what.capitalize()} are no numbers ({error}). Give one number per sample.") from None
     if values.ndim != 1 or not len(values):
         raise UserError(f"{what.capitalize()} have shape {tuple(values.shape)}. Give one number per sample.")
     missing = int(values.isnan().sum())

@@ -101,7 +101,7 @@ class People(PairedDataset):
             self._cache[modality] = np.zeros((len(self.table), *self._shapes[modality]), kind)
             self._drawn[modality] = np.zeros(len(self.table), bool)
         cache, drawn = self._cache[modality], self._drawn[modality]
-        rows = np.arange(len(self.table))[np.asarray(rows, dtype=np.int64)]
+        rows = np.arange(len(self.table))[self.positions(rows)]
         wanted = np.unique(rows[~drawn[rows]])
         draw = self._photographs if modality == "image" else self._recordings
         np.empty(2**24, np.uint8)  # freed at once: glibc then keeps the memory of temporaries, which halves the time
