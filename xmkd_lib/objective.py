@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from xmkd_lib import losses
@@ -87,7 +87,7 @@ def _margin(value: Any) -> Any:
     raise ValueError('give a number from 0, "auto", {"quantile": 0.5} or {"class_spread": 1.0}')
 
 
-Margin = Annotated[float | str | Quantile | ClassSpread, PlainValidator(_margin)]
+Margin = Annotated[float | str | Quantile | ClassSpread, BeforeValidator(_margin)]
 JsonDict = Annotated[dict[str, Any], AfterValidator(_as_json)]  # tuples become lists, as they will be read back
 
 

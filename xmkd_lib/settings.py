@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PlainValidator
+from pydantic import BeforeValidator, Field
 
 from xmkd_lib import data, losses, methods, models, quality
 from xmkd_lib.errors import UserError, unknown_name
@@ -81,7 +81,7 @@ class Experiment(LoudModel):
     teacher_bank: str | None = Field(
         None, description="file of embeddings by sample id (.npz, .parquet, .safetensors) to use as the teacher"
     )
-    method: Annotated[str | list[Term], PlainValidator(_method)] = Field(
+    method: Annotated[str | list[Term], BeforeValidator(_method)] = Field(
         "soft", description="preset, loss name, or list of terms"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="data, initial weights and batch order")

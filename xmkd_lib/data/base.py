@@ -41,8 +41,6 @@ class PairedDataset(ABC):
     sample_rate: int | None = None  # Hz, for speech
     shared_input: ClassVar[dict[str, str]] = {}  # modality -> column: rows with equal values there have the same input
     oracle: ClassVar[dict[str, tuple[str, int]]] = {}  # modality -> column of true quality, +1 or (lower is better) -1
-    shared_input: ClassVar[dict[str, str]] = {}
-    """Modality -> column of `table`: rows with equal values there have the same input of that modality."""
     table: pd.DataFrame
 
     @property
