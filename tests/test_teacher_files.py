@@ -1,6 +1,7 @@
 """Outputs made elsewhere come in by id from three formats, or are refused by name."""
 
 import json
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -256,3 +257,55 @@ def test_parquet_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(UserError, match=r"teacher\.parquet: .*pip install pyarrow"):
         read_outputs(tmp_path / "teacher.parquet")
+
+
+def write_header(path, header):
+    """An .npz whose `embedding` has this text as its header, and no content."""
+    content = header.encode() + b"\n"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("embedding.npy", b"\x93NUMPY\x01\x00" + len(content).to_bytes(2, "little") + content)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (30000000000000, 4), }",
+        f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**30}, 4), }}",
+    ],
+    ids=["cut short", "giant", "beyond 64 bits"],
+)
+def test_damaged_headers_are_named(tmp_path, header):
+    write_header(tmp_path / "bad.npz", header)
+    with pytest.raises(UserError, match=r"bad\.npz: not readable as \.npz"):
+        read_outputs(tmp_path / "bad.npz")
+
+
+def test_ids_nested_too_deep_are_named(tmp_path):
+    path = tmp_path / "bad.safetensors"
+    save_file({"embedding": torch.zeros(2, 2)}, path, metadata={"ids": "[" * 10**5 + "]" * 10**5})
+    with pytest.raises(UserError, match=r"bad\.safetensors: not readable"):
+        read_outputs(path)
+
+
+def test_a_path_that_is_too_long_is_no_file():
+    with pytest.raises(UserError, match="there is no such file"):
+        read_outputs("a" * 300 + ".npz")
+
+
+@pytest.mark.parametrize("name", [None, "id", "sample"])
+def test_parquet_takes_ids_from_the_index_and_pandas_own_numbers(tmp_path, name):
+    pytest.importorskip("pyarrow")
+    values = content()["embedding"]
+    frame = pd.DataFrame(values, columns=[f"embedding_{k}" for k in range(4)]).astype("Float32")
+    frame.loc[2, "embedding_1"] = pd.NA
+    frame["embedding_3"] = frame["embedding_3"].astype("float64")
+    frame.index = pd.Index(content()["id"].tolist(), name=name)
+    frame.to_parquet(tmp_path / "own.parquet")
+    found = read_outputs(tmp_path / "own.parquet")
+    assert found.ids == content()["id"].tolist()
+    values[2, 1] = np.nan
+    np.testing.assert_array_equal(found.embedding.numpy(), values)
+    frame.reset_index(drop=True).to_parquet(tmp_path / "none.parquet")
+    with pytest.raises(UserError, match="has no `id`"):
+        read_outputs(tmp_path / "none.parquet")

@@ -1,3 +1,7 @@
+import os
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -75,3 +79,33 @@ def test_the_registry_knows_the_built_in_sets():
         data.create("digit")
     with pytest.raises(UserError, match="Did you mean 'seconds'"):
         data.create("digits", second=1)
+
+
+def test_positions_take_masks_and_numbers():
+    pairs = Two()
+    mask = np.array([True, False, False, True])
+    for rows in (mask, mask.tolist(), torch.from_numpy(mask), [0, 3]):
+        assert pairs.positions(rows).tolist() == [0, 3]
+    assert pairs.positions([]).tolist() == []
+    assert pairs.positions(range(2)).dtype == np.int64
+    with pytest.raises(UserError, match=r"mask of shape \(3,\) for 4 rows"):
+        pairs.positions(mask[:3])
+
+
+@pytest.mark.parametrize("name", ["people", "digits", "emoji"])
+def test_a_mask_selects_the_rows_that_it_marks(name, tiny_emoji, monkeypatch):
+    if name == "emoji":
+        monkeypatch.setenv("XMKD_DATA", str(tiny_emoji))
+    elif name == "digits" and not (Path(os.environ.get("XMKD_DATA", "")) / "fsdd" / "manifest.csv").is_file():
+        pytest.skip("XMKD_DATA has no spoken digits")
+    sizes = {"people": {"identities": 2, "utterances": 1, "val_identities": 2, "test_identities": 2},
+             "digits": {"utterances": 1}}  # fmt: skip
+    pairs = data.create(name, **sizes.get(name, {}))
+    mask = (pairs.table.split == "val").to_numpy()
+    assert torch.equal(pairs.inputs("image", mask), pairs.inputs("image", pairs.rows("val")))
+    with pytest.raises(UserError, match="mask of shape"):
+        pairs.inputs("image", mask[:-1])
+    for modality, column in pairs.shared_input.items():
+        for _, rows in pairs.table.groupby(column).indices.items():
+            first, *others = pairs.inputs(modality, rows)
+            assert all(np.array_equal(first, other) for other in others)

@@ -105,6 +105,33 @@ def test_columns(root):
     assert (emoji.num_classes, emoji.task) == (3, "classification")
 
 
+def test_concepts_drawn_alike_are_in_one_split(copy):
+    """Two chains over two styles: 0 and 1 are alike in one, 1 and 2 in another; and 5 with 6."""
+    alike = [("emojione2", 0, 1), ("noto2018", 1, 2), ("notoblob2017", 6, 5)]
+    for style, one, other in alike:
+        shutil.copy(copy / f"images/{style}/1f10{one}.png", copy / f"images/{style}/1f10{other}.png")
+    for seed in range(12):
+        emoji = data.create("emoji", seed=seed)
+        split = emoji.table.assign(concept=emoji.table.id.str.split("_").str[0]).groupby("concept").split.first()
+        assert split["1f100"] == split["1f101"] == split["1f102"]
+        assert split["1f105"] == split["1f106"]
+        assert shared_images(emoji) == 0
+        assert emoji.table.id.is_unique
+        assert emoji.table.groupby("label").identity.nunique().tolist() == [10, 7, 10]
+    few = data.create("emoji", concepts=4).table
+    assert few.groupby("label").identity.nunique().tolist() == [4, 4, 4]
+
+
+def shared_images(emoji):
+    """How many images of validation and test equal one of training or of each other's split, pixel by pixel."""
+    images = {
+        split: [image.numpy().tobytes() for image in emoji.inputs("image", emoji.rows(split))]
+        for split in ("train", "val", "test")
+    }
+    trained, validated = set(images["train"]), set(images["val"])
+    return sum(i in trained for i in images["val"]) + sum(i in trained | validated for i in images["test"])
+
+
 # the inputs
 
 
@@ -207,6 +234,11 @@ def test_missing_data_says_what_where_and_how(tmp_path, monkeypatch):
         (lambda t: t.assign(path="../" + t.path), "leads out of"),
         (lambda t: t[~t.codepoint.between("1f002", "1f009")], "class 0 has 2 concepts"),
         (lambda t: t[t["style"] == "noto2018"].assign(style="noto2021"), "no rows"),
+        (lambda t: t.replace({"label": {"0": "-1"}}), "labels are -1, 1, 2.*from 0 on"),
+        (lambda t: t.replace({"label": {"1": "7"}}), "labels are 0, 2, 7.*without a gap"),
+        (lambda t: t.replace({"label": {"1": str(2**63)}}), "column label: '9223372036854775808' is no int"),
+        (lambda t: t.assign(class_name=["plants", *t.class_name[1:]]), "has more than one"),
+        (lambda t: t.assign(path="a" * 300 + ".png"), "no such image file"),
         (lambda t: t.assign(path="images/none.png"), "no such image file"),
     ],
 )
@@ -254,6 +286,14 @@ def test_real_emoji(real):
     assert real.table.text.str.len().min() > 0
     words = real.table.text.str.lower().str.split().explode()
     assert not set(words) & set(real.table.class_name.unique())
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_real_images_are_in_one_split(real, size):
+    for seed in range(3):
+        assert shared_images(data.create("emoji", seed=seed, image_size=size)) == 0
+    alike = real.table.groupby("identity").name.nunique()
+    assert alike.sum() - len(alike) >= 10, "some concepts are drawn alike"
 
 
 def test_real_texts_and_drawings_belong_to_their_labels(real):

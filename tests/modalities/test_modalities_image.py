@@ -97,3 +97,8 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
 def test_an_impossible_size_is_refused(tmp_path):
     with pytest.raises(UserError, match="0 x 4"):
         read_image(saved(tmp_path, Image.new("L", (4, 4))), (0, 4))
+
+
+def test_a_path_that_is_too_long_is_no_file():
+    with pytest.raises(UserError, match="no such image file"):
+        read_image("a" * 300 + ".png", 8)

@@ -172,6 +172,14 @@ def write_damaged_flac(path):
         (lambda path: soundfile.write(path, np.zeros(0), RATE), "empty"),
         (lambda path: soundfile.write(path, np.array([0.1, np.nan]), RATE, subtype="FLOAT"), "not finite"),
         (lambda path: soundfile.write(path, np.array([0.1, np.inf]), RATE, subtype="FLOAT"), "not finite"),
+        (
+            lambda path: soundfile.write(path, np.array([0.1, -1e4]), RATE, subtype="FLOAT"),
+            "up to 10000.*full scale is 1",
+        ),
+        (lambda path: soundfile.write(path, np.zeros(9), 7999), "7999 Hz.*8000 Hz.*Convert the file"),
+        (lambda path: soundfile.write(path, np.zeros(9), 22051), "22051 Hz"),
+        (lambda path: soundfile.write(path, np.zeros(9), 44101), "44101 Hz"),
+        (lambda path: soundfile.write(path, np.zeros(9), 192001), "192001 Hz"),
     ],
 )
 def test_bad_audio_is_named(tmp_path, write, says):
@@ -180,6 +188,19 @@ def test_bad_audio_is_named(tmp_path, write, says):
     with pytest.raises(UserError, match=says) as caught:
         read_audio(path, RATE)
     assert str(path) in str(caught.value)
+
+
+def test_a_path_that_is_too_long_is_no_file():
+    with pytest.raises(UserError, match="no such audio file"):
+        read_audio("a" * 300 + ".wav", RATE)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000, 192000])
+def test_common_rates_become_common_rates(tmp_path, rate):
+    path = tmp_path / "short.wav"
+    soundfile.write(path, np.zeros(rate // 10), rate)
+    for wanted in (8000, 16000, 22050, 24000, 44100, 48000):
+        assert abs(len(read_audio(path, wanted)) - wanted / 10) <= 2
 
 
 def test_missing_soundfile_names_the_remedy(tmp_path, monkeypatch):

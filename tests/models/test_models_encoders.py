@@ -118,6 +118,30 @@ def test_wrong_names_are_answered():
     assert {"resnet34", "resnet_small", "tdnn"} <= set(models.names())
 
 
+@pytest.mark.parametrize("name", ["tdnn", "resnet_small", "ecapa_tdnn"])
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"width": -1}, "width is -1"),
+        ({"width": 0}, "width is 0"),
+        ({"width": float("nan")}, "width is nan"),
+        ({"width": "1"}, "width is '1'"),
+        ({"embedding_dim": 0}, "embedding_dim is 0"),
+        ({"embedding_dim": 2.5}, "embedding_dim is 2.5"),
+    ],
+)
+def test_impossible_sizes_are_named(name, params, says):
+    with pytest.raises(UserError, match=f"model '{name}': {says}"):
+        models.create(name, input_shape=(40, 80), **params)
+
+
+@pytest.mark.parametrize("name", ["resnet34", "resnet_small"])
+@pytest.mark.parametrize("shape", [(40,), (2, 3, 28, 28)])
+def test_resnets_read_images_and_spectrograms_alone(name, shape):
+    with pytest.raises(UserError, match=rf"images.*spectrograms.*\({shape[0]},"):
+        models.create(name, input_shape=shape)
+
+
 def test_resnets_keep_frequency_and_average_images():
     spectrogram = models.create("resnet34", input_shape=(80, 40), embedding_dim=4, width=0.25)
     assert spectrogram.embedding.in_features == 2 * 10 * 64  # mean and deviation · 80/8 rows · channels

@@ -127,6 +127,29 @@ def test_bf16_autocast(name):
         assert encoder(name)(ids()).isfinite().all()
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("batch", "says"),
+    [
+        (torch.ones(2, 4, 4, dtype=torch.int64), r"\(N, 5, 4\).*\(2, 4, 4\)"),
+        (torch.ones(2, 1, 4, dtype=torch.int64), r"\(N, 5, 4\).*\(2, 1, 4\)"),
+        (torch.ones(2, 5, 3, dtype=torch.int64), r"\(N, 5, 4\).*\(2, 5, 3\)"),
+        (torch.ones(5, 4, dtype=torch.int64), r"\(N, 5, 4\).*\(5, 4\)"),
+        (torch.ones(2, *SHAPE), "whole numbers.*float32"),
+        (torch.full((2, *SHAPE), VOCABULARY), "40 ids got ids from 40 to 40"),
+        (torch.full((2, *SHAPE), -1), "40 ids got ids from -1 to -1"),
+    ],
+)
+def test_ids_that_it_was_not_built_for(name, batch, says):
+    with pytest.raises(UserError, match=says):
+        encoder(name)(batch)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_texts_give_no_embeddings(name):
+    assert encoder(name)(torch.zeros(0, *SHAPE, dtype=torch.int64)).shape == (0, 6)
+
+
 @pytest.mark.parametrize(
     ("name", "params", "says"),
     [

@@ -1,6 +1,7 @@
 """The other image, speech and text estimators: values by hand, signs against known corruption, edge cases."""
 
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from xmkd_lib import data, quality
 from xmkd_lib.data.noise import noise_clips
 from xmkd_lib.errors import UserError
 from xmkd_lib.modalities.corruption import add_noise, clip, excerpts, gaussian_blur
+from xmkd_lib.modalities.text import split_words
 from xmkd_lib.quality.wada_snr import expected_g
 
 RATE = 8000
@@ -223,9 +225,56 @@ def test_speech_edges(name, dtype):
         (lambda: create("text.length")(["a", 3]), ["text.length", "text 1 is 3", "int"]),
         (lambda: quality.create("text.length", n0=0), ["n0 is 0"]),
         (lambda: quality.create("text.in_vocabulary", texts=["a", "b"]), ["none of 2 words"]),
+        (lambda: quality.create("text.in_vocabulary", texts=[None]), ["text.in_vocabulary", "text 0 is None"]),
+        (lambda: quality.create("text.length", n0="ten"), ["n0 is 'ten'"]),
+        (lambda: quality.create("text.length", n0=float("inf")), ["n0 is inf"]),
+        (lambda: quality.create("speech.duration", sample_rate="8000"), ["speech.duration", "sample_rate is '8000'"]),
+        (lambda: quality.create("speech.energy_snr", sample_rate=float("inf")), ["sample_rate is inf"]),
     ],
 )
 def test_wrong_input_is_named(call, words):
     with pytest.raises(UserError) as error:
         call()
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize("name", [*IMAGES, *SPEECH])
+def test_samples_that_are_not_finite_are_counted_and_the_first_named(name):
+    batch = rand(4, 3, 8, 8) if name in IMAGES else normal(4, 400)
+    batch[2].view(-1)[5] = torch.inf
+    batch[3].view(-1)[0] = torch.nan
+    with pytest.raises(UserError, match=rf"{name}: 2 of 4 samples hold NaN or inf, first sample 2"):
+        create(name)(batch)
+    with pytest.raises(UserError, match=rf"{name}: 1 of 1 samples"):
+        create(name)(batch[3])
+
+
+@pytest.mark.parametrize("name", [*IMAGES, *SPEECH])
+def test_arrays_and_lists_are_refused_and_no_samples_give_no_scores(name):
+    empty = torch.zeros((0, 3, 8, 8) if name in IMAGES else (0, 400))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert create(name)(empty).shape == (0,)
+    for given in (np.zeros((2, 3, 8, 8), np.float32), [[0.5, 0.1]]):
+        with pytest.raises(UserError, match=rf"{name}: got {type(given).__name__}.*torch\.as_tensor"):
+            create(name)(given)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_float_pixels_up_to_255_are_refused_and_noise_is_not(name):
+    with pytest.raises(UserError, match=rf"{name}: pixels from 0 to 255.*divide by 255"):
+        create(name)(torch.linspace(0, 255, 192).reshape(1, 3, 8, 8))
+    assert create(name)(rand(2, 3, 8, 8) * 3 - 1).isfinite().all()
+
+
+def test_no_texts_give_no_scores():
+    assert create("text.length")([]).shape == (0,)
+    assert quality.create("text.in_vocabulary", texts=["a b", "a c"])([]).shape == (0,)
+
+
+@pytest.mark.parametrize("text", ["", "Café №1: ❤ it!", "\U0001f431\U0001f600", "a\tb c's"])
+def test_words_are_those_of_the_tokenizer(text):
+    words = split_words(text)
+    assert create("text.length")(text).item() == pytest.approx(np.log1p(len(words)) / np.log1p(10))
+    known = quality.create("text.in_vocabulary", texts=[f"x {text}", f"y {text}", "z x", "z y"])
+    assert known(text).item() == float(len(words) > 0)

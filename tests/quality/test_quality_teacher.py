@@ -26,6 +26,11 @@ def outputs(spread=1.0, seed=2):
     return Outputs(z, 16 * torch.nn.functional.cosine_similarity(z[:, None], CENTRES, dim=2))
 
 
+def with_nan(rows):
+    rows[4, 1] = torch.nan
+    return rows
+
+
 def score(name, given=None, labels=LABELS):
     return quality.create(name)(given or outputs(), labels, REFERENCE, LABELS)
 
@@ -125,6 +130,8 @@ def test_stability_of_zero_and_of_equal_views():
     stability = quality.create("teacher.stability")
     torch.testing.assert_close(stability(torch.ones(2, 3, D)), torch.zeros(2))
     assert torch.equal(stability(torch.zeros(2, 3, D)), torch.full((2,), -1.0))
+    equal = normal(500, 1, D).expand(-1, 3, -1)
+    assert stability(equal).max() <= 0, "rounding must not lead above 0"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +152,19 @@ def test_stability_of_zero_and_of_equal_views():
         (lambda: quality.create("pair.cca")(normal(5, 2), normal(6, 2)), ["5 students", "6 teachers"]),
         (lambda: quality.create("pair.cca")(normal(4, 2), normal(4, 2)), ["4 pairs", "5 folds"]),
         (lambda: quality.create("pair.cca", ridge=0.0), ["ridge is 0.0"]),
+        (lambda: quality.create("pair.cca", ridge="0.1"), ["ridge is '0.1'"]),
+        (lambda: quality.create("pair.cca", folds="5"), ["folds '5'"]),
+        (lambda: quality.create("pair.cca", folds=2.5), ["folds 2.5"]),
+        (lambda: quality.create("pair.cca", seed="one"), ["seed is 'one'"]),
+        (lambda: quality.create("pair.cca")(with_nan(normal(9, 2)), normal(9, 2)), ["pair.cca: 1 of 9", "sample 4"]),
+        (lambda: quality.create("pair.cca")(normal(9, 2), with_nan(normal(9, 2))), ["pair.cca: 1 of 9", "sample 4"]),
+        (lambda: quality.create("pair.cca")(normal(9, 2).numpy(), normal(9, 2)), ["pair.cca: got ndarray"]),
+        (lambda: quality.fit_cca(with_nan(normal(9, 2)), normal(9, 2)), ["CCA: 1 of 9", "sample 4"]),
+        (lambda: score("teacher.confidence", labels=LABELS[:0]), ["teacher.confidence", "0 labels for 30 rows"]),
+        (lambda: score("teacher.confidence", labels=LABELS.tolist()), ["teacher.confidence: got list"]),
+        (lambda: score("teacher.centre_ratio", labels=LABELS.numpy()), ["teacher.centre_ratio: got ndarray"]),
+        (lambda: score("teacher.norm", Outputs(normal(N, D).numpy())), ["teacher.norm: got ndarray"]),
+        (lambda: quality.create("teacher.stability")(normal(N, 3, D).numpy()), ["teacher.stability: got ndarray"]),
         (lambda: quality.fit_cca(normal(5, 2), normal(6, 2)), ["CCA of 5 rows with 6"]),
         (lambda: quality.create("external", column="b")(pd.DataFrame({"a": [1.0]})), ["'b'", "Known: a"]),
         (

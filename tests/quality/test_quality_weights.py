@@ -111,6 +111,13 @@ def test_strong_softmax_does_not_overflow():
     assert w.mean().item() == pytest.approx(1)
 
 
+@quietly
+@pytest.mark.parametrize(("mapping", "alpha", "tau"), [("softmax", 1e300, 1e-5), ("power", 1074.0, 1.0)])
+def test_extreme_strengths_keep_the_best_alone_and_finite(mapping, alpha, tau):
+    w = quality.weights([0.1, 0.2, 0.5], mapping, alpha=alpha, tau=tau)
+    assert w.tolist() == [0.0, 0.0, 3.0]
+
+
 @given(QUALITIES, st.floats(0, 3), st.floats(0, 3))
 def test_combine_is_a_product_of_powers(q, a, b):
     other = q[::-1]
@@ -167,6 +174,17 @@ def test_scores_from_a_graph_are_detached():
         (lambda: quality.weights([0.1], alpha=1.5), ["1.5", "at most 1"]),
         (lambda: quality.weights([0.1], "softmax", tau=0.0), ["tau", "0.0"]),
         (lambda: quality.weights([0.1], clip=(2.0, 1.0)), ["clip"]),
+        (lambda: quality.weights([0.1], clip=("0", 5.0)), ["clip"]),
+        (lambda: quality.weights([0.1], clip=5.0), ["clip is 5.0"]),
+        (lambda: quality.weights([0.1], "softmax", alpha=float("inf")), ["alpha is inf", "finite"]),
+        (lambda: quality.weights([0.1], "softmax", alpha=1e300, tau=1e-300), ["tau is 1e-300"]),
+        (lambda: quality.weights([0.1], alpha="1"), ["alpha is '1'"]),
+        (lambda: quality.weights([0.1], tau="1"), ["tau is '1'"]),
+        (lambda: quality.weights([0.1], "gate", threshold=float("nan")), ["threshold is nan"]),
+        (lambda: quality.weights([0.1], "gate", threshold="0.5"), ["threshold is '0.5'"]),
+        (lambda: quality.weights(["good", "bad"]), ["Qualities are no numbers"]),
+        (lambda: quality.fit([0.1, None]), ["Training scores are no numbers"]),
+        (lambda: quality.combine([0.1], [0.1], b="1"), ["b = '1'"]),
         (lambda: quality.weights([0.1, 0.2], "gate", threshold=0.9), ["All weights are 0", "0.9"]),
         (lambda: quality.combine([0.1], [0.1, 0.2]), ["1 students", "2 teachers"]),
         (lambda: quality.combine([0.1], [0.1], a=-1.0), ["-1.0", "1 - q"]),
