@@ -26,19 +26,27 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_emoji(tmp_path_factory) -> Path:
-    """A data folder with a made-up `emoji`: 3 classes of 10 concepts in 3 styles, for tests that read only.
+    """A data folder with a made-up `emoji` of 3 classes of 10 concepts, for tests that read only."""
+    return write_emoji(tmp_path_factory.mktemp("data"), concepts=10)
 
-    Concept c of class k is drawn all in (80 k + 8 c, 10, 100 style); c = 9 has no drawing in the third style.
-    """
-    root = tmp_path_factory.mktemp("data")
+
+@pytest.fixture(scope="session")
+def small_emoji(tmp_path_factory) -> Path:
+    """The same with 20 concepts a class: two of each for validation, as an EER needs."""
+    return write_emoji(tmp_path_factory.mktemp("data"), concepts=20)
+
+
+def write_emoji(root: Path, concepts: int) -> Path:
+    """Concept c of class k is drawn all in (80 k + 80 c / concepts, 10, 100 style); the last has no third style."""
     kinds, styles = ("animals", "plants", "tools"), ("emojione2", "noto2018", "notoblob2017")
     rows = []
     for s, style in enumerate(styles):
         (root / "emoji" / "images" / style).mkdir(parents=True)
         for k, kind in enumerate(kinds):
-            for c in range(10 if s < 2 else 9):
-                code, path = f"1f{k}0{c}", f"images/{style}/1f{k}0{c}.png"
-                Image.new("RGB", (64, 64), (80 * k + 8 * c, 10, 100 * s)).save(root / "emoji" / path)
+            for c in range(concepts if s < 2 else concepts - 1):
+                code = f"1f{k}0{c}"
+                path, colour = f"images/{style}/{code}.png", (80 * k + 80 // concepts * c, 10, 100 * s)
+                Image.new("RGB", (64, 64), colour).save(root / "emoji" / path)
                 text = f"{('furry', 'leafy', 'metal')[k]} thing number{c}"
                 rows.append((path, style, code, f"{kind} {c}", k, kind, "test", f"{kind} {text}", text))
     header = ["path", "style", "codepoint", "name", "label", "class_name", "split", "text", "text_without_label_words"]

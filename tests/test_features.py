@@ -9,8 +9,8 @@ from xmkd_lib.features import extract, preprocessing, tokenizer
 
 
 @pytest.fixture
-def emoji(tiny_emoji, monkeypatch):
-    monkeypatch.setenv("XMKD_DATA", str(tiny_emoji))
+def emoji(small_emoji, monkeypatch):
+    monkeypatch.setenv("XMKD_DATA", str(small_emoji))
     return data.create("emoji", image_size=8)
 
 
