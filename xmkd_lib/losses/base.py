@@ -90,10 +90,12 @@ class Loss(nn.Module, ABC):
                     f"Loss {self.name!r}: {field} of the {who} has shape {tuple(value.shape)}. "
                     "Give one row per sample: two dimensions."
                 )
+        if student.shape == teacher.shape:
+            return
         shapes = f"student {tuple(student.shape)}, teacher {tuple(teacher.shape)}"
         if len(student) != len(teacher):
             raise UserError(f"Loss {self.name!r}: batch sizes differ: {shapes}. Pair the samples one to one.")
-        if self.same_width and student.shape[1] != teacher.shape[1]:
+        if self.same_width:
             raise UserError(f"Loss {self.name!r}: {field} differs in width: {shapes}. {_REMEDY[field]}")
 
     def _check_labels(self, labels: Tensor | None, size: int, classes: int | None) -> None:

@@ -1,6 +1,7 @@
 """Correlation congruence, with the bilinear kernel."""
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from xmkd_lib.losses.base import LOSSES, Loss
 from xmkd_lib.outputs import Outputs
@@ -29,4 +30,4 @@ class CC(Loss):
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
         s, t = (side.embedding @ side.embedding.T for side in (student, teacher))
-        return (s - t).square().mean(1)
+        return F.mse_loss(s, t, reduction="none").mean(1)

@@ -39,6 +39,8 @@ class DIST(Loss):
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
         p_s, p_t = (F.softmax(side.logits / self.temperature, 1) for side in (student, teacher))
-        rows = (centred_unit(p_s, 1) - centred_unit(p_t, 1)).square().sum(1) / 2
-        columns = (centred_unit(p_s, 0) - centred_unit(p_t, 0)).square().sum(1) * len(p_s) / (2 * p_s.shape[1])
+        rows, columns = (
+            F.mse_loss(centred_unit(p_s, dim), centred_unit(p_t, dim), reduction="none").sum(1) / 2 for dim in (1, 0)
+        )
+        columns = columns * len(p_s) / p_s.shape[1]
         return self.temperature**2 * (self.beta * rows + self.gamma * columns)

@@ -43,7 +43,8 @@ class Gram(Loss):
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
         if self.form == "gram":
-            return (cosines(student.embedding) - cosines(teacher.embedding)).square().mean(1)
+            s, t = cosines(student.embedding), cosines(teacher.embedding)
+            return F.mse_loss(s, t, reduction="none").mean(1)
         s, t = unit(student.embedding), unit(teacher.embedding)
         t = F.pad(t, (0, max(0, s.shape[1] - t.shape[1])))  # or no rotation would minimise
         u, _, vt = torch.linalg.svd((s.T @ t).detach(), full_matrices=False)

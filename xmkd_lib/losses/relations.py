@@ -1,5 +1,6 @@
 """Distances and similarities between the samples of a batch, exact enough to be divided by."""
 
+import torch
 from torch import Tensor
 
 from xmkd_lib.losses.base import unit
@@ -14,9 +15,9 @@ def squared_distances(z: Tensor) -> tuple[Tensor, Tensor]:
     """
     centred = z.double()
     centred = centred - centred.mean(0)
-    gram = centred @ centred.T
-    scale = gram.diagonal()[:, None] + gram.diagonal()
-    squared = scale - 2 * gram
+    lengths = centred.square().sum(1)
+    scale = lengths[:, None] + lengths
+    squared = torch.addmm(scale, centred, centred.T, alpha=-2)
     same = squared.detach() <= 1e-13 * scale.detach()
     return squared.to(z.dtype).masked_fill(same, 1), same
 

@@ -1,7 +1,7 @@
 """Similarity-preserving distillation."""
 
-import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from xmkd_lib.losses.base import LOSSES, Loss, unit
 from xmkd_lib.outputs import Outputs
@@ -30,4 +30,4 @@ class SP(Loss):
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
         s, t = (unit(side.embedding @ side.embedding.T) for side in (student, teacher))
-        return torch.square(s - t).sum(1) / max(1, len(s))
+        return F.mse_loss(s, t, reduction="none").mean(1)
