@@ -84,3 +84,11 @@ def test_doctor_and_data_list():
     listed = xmkd("data", "list").stdout
     assert "people" in listed
     assert "digits" in listed
+
+
+def test_run_takes_a_list_of_terms(tmp_path):
+    terms = '[{"loss": "angular", "margin": {"quantile": 0.5}, "weight": 2.0}]'
+    done = xmkd("run", "--method", terms, "--preset", "smoke", "--set", "epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert "cross-entropy + 2·angular (hinge, margin 0.5-quantile)" in done.stdout
+    assert "Warning" not in done.stderr

@@ -119,6 +119,7 @@ def test_terms_take_the_settings():
         ({"method": [{"loss": "kd", "params": {"temperature": 0}}]}, ["'kd'", "temperature is 0"]),
         ({"method": [{"loss": "simkd", "margin": {"class_spread": 1.0}}]}, ["'simkd'", "class mean"]),
         ({"method": [{"loss": "infonce", "margin": 1.0}]}, ["'infonce'", "no minimum"]),
+        ({"method": [{"loss": "kd", "mode": "smooth"}]}, ["'smooth'", "Give a margin"]),
         ({"pairing": "shufled"}, ["'pairing'", "'shufled'", "'shuffled'"]),
         ({"margin_mode": "soft"}, ["'margin_mode'", "'hinge'"]),
         ({"precision": "fp8"}, ["'precision'", "'bf16'"]),

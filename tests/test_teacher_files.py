@@ -213,6 +213,12 @@ def test_lists_of_several_lengths_are_refused(tmp_path):
             TeacherBank.read(path, Twelve())
 
 
+def test_ids_as_objects_are_refused_with_the_remedy(tmp_path):
+    np.savez(tmp_path / "bank.npz", id=np.array(["a", "b"], dtype=object), embedding=np.zeros((2, 3)))
+    with pytest.raises(UserError, match="dtype=str"):
+        read_outputs(tmp_path / "bank.npz")
+
+
 def test_a_pickle_is_never_opened(tmp_path):
     class Trap:
         def __reduce__(self):

@@ -64,7 +64,9 @@ def doctor() -> None:
 @app.command(epilog="Example: xmkd run --dataset people --method soft_feature --seed 1 --set epochs=30 --out runs/one")
 def run(
     dataset: Annotated[str, typer.Option(help="people, digits, emoji (see: xmkd data list)")] = "people",
-    method: Annotated[str, typer.Option(help="none, hard_feature, soft_feature, ..., or a loss's name")] = "soft",
+    method: Annotated[
+        str, typer.Option(help="none, soft_feature, ..., a loss's name, or a list of terms as JSON")
+    ] = "soft",
     seed: Annotated[int, typer.Option(help="data, initial weights, batch order")] = 0,
     preset: Annotated[str, typer.Option(help="smoke, demo or full")] = "demo",
     assignments: Annotated[
@@ -78,7 +80,8 @@ def run(
     from xmkd_lib import run as run_experiment
     from xmkd_lib.objective import describe
 
-    chosen = {"dataset": dataset, "method": method, "seed": seed, **_assignments(assignments or [])}
+    named = _assignments([f"method={method}"]) if method.startswith("[") else {"method": method}
+    chosen = {"dataset": dataset, **named, "seed": seed, **_assignments(assignments or [])}
     experiment = Experiment.preset(preset, **chosen)
     if out is not None:
         _check_writable(out)

@@ -20,15 +20,18 @@ class Constraints(NamedTuple):
     classifier_weight: float
     margin_mode: str
 
+    def _mode(self, soft: bool) -> str:
+        return self.margin_mode if soft else "hinge"
+
     def feature(self, soft: bool) -> Term:
         """The feature-level term, hard or soft."""
         margin = self.feature_margin if soft else None
-        return Term(loss=self.feature_loss, margin=margin, mode=self.margin_mode, weight=self.feature_weight)
+        return Term(loss=self.feature_loss, margin=margin, mode=self._mode(soft), weight=self.feature_weight)
 
     def classifier(self, soft: bool) -> Term:
         """The classifier-level term, hard or soft."""
         margin = self.classifier_margin if soft else None
-        return Term(loss=self.classifier_loss, margin=margin, mode=self.margin_mode, weight=self.classifier_weight)
+        return Term(loss=self.classifier_loss, margin=margin, mode=self._mode(soft), weight=self.classifier_weight)
 
 
 # What the weights of a method with quality weights come from: the estimators, or what a control puts in their place.

@@ -50,6 +50,9 @@ def explain(error: ValidationError, kind: str = "setting") -> str:
         name = ".".join(
             str(part) for part in (setting, *(p for p in inner if isinstance(p, int) or p in Term.model_fields))
         )
+        if found["type"] == "missing":
+            lines.append(f"{kind.capitalize()} {name!r} is missing: it is required.")
+            continue
         problem = found["msg"].removeprefix("Value error, ").rstrip(".")
         lines.append(f"{kind.capitalize()} {name!r} is {found['input']!r}: {problem[0].lower()}{problem[1:]}.")
     return "\n".join(dict.fromkeys(lines))
@@ -139,6 +142,8 @@ class Term(LoudModel):
         """`check_names`, and UserError on parameters or a margin that the loss refuses: it is built on trial."""
         rows = torch.zeros(2, 2)
         trial = Context(rows, 1.0, rows, 2, 2, Outputs(rows, rows))
+        if self.margin is None and self.mode != "hinge":
+            raise UserError(f"Term {self}: mode {self.mode!r} softens by a margin, and there is none. Give a margin.")
         fixed = self.model_copy(update={"margin": 0.0}) if self.margin == "auto" else self
         with torch.random.fork_rng(devices=[]):  # a loss's own layers are drawn at random
             fixed.build(trial)

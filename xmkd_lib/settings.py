@@ -111,10 +111,12 @@ class Experiment(LoudModel):
     classifier_weight: float = Field(1.0, ge=0, description="λ of the classifier constraint, hard or soft")
     margin_mode: Literal["hinge", "squared", "smooth", "bounded"] = Field("hinge", description="how a margin softens")
     ce_quality: list[str] = Field(
-        [], description="estimators that weight cross-entropy, multiplied; []: the student modality's default"
+        [],
+        description="soft_quality and its controls: estimators for cross-entropy, multiplied; []: a default",
     )
     kd_quality: list[str] = Field(
-        [], description="estimators of teacher and pair that weight distillation; []: the teacher modality's default"
+        [],
+        description="the same for distillation, of teacher and pair; []: a default",
     )
     quality_mapping: Literal["linear", "softmax", "power", "gate"] = Field(
         "linear", description="from quality to weight, in soft_quality and its controls"

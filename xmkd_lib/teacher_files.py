@@ -23,6 +23,12 @@ _FORMAT = (
 )
 
 
+_OBJECTS = (
+    "(it holds Python objects, which are never loaded, or is no such file). Ids of a table are objects: save them as "
+    "numpy.array(ids, dtype=str)."
+)
+
+
 class Imported(NamedTuple):
     """A file's content as it stands: ids (n), embedding (n, D), and where present logits (n, C), weight (C, D), scale.
 
@@ -54,7 +60,8 @@ def read_outputs(path: str | Path) -> Imported:
     except ImportError:
         raise UserError(f"{path}: pyarrow, which reads parquet, is missing. Run: pip install pyarrow.") from None
     except _DAMAGED as error:
-        raise UserError(f"{path}: not readable as {path.suffix} ({error}). Write it again. {_FORMAT}") from None
+        why = _OBJECTS if "pickle" in str(error) else f"({error}). Write it again."
+        raise UserError(f"{path}: not readable as {path.suffix} {why} {_FORMAT}") from None
     return _checked(path, found)
 
 

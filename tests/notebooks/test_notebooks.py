@@ -87,3 +87,11 @@ def test_ablation_report(repository, tmp_path, monkeypatch):
             write_run(tmp_path / "runs", method, seed)
     book = execute(repository, "06_ablation_report", tmp_path, folder=str(tmp_path / "runs"))
     check(book, figures=4)
+
+
+def test_experiment_with_a_list_of_terms(repository, tmp_path):
+    terms = [{"loss": "angular", "margin": {"quantile": 0.5}, "warmup": 0.2}, {"loss": "kd"}]
+    out = tmp_path / "run"
+    book = execute(repository, "05_experiment", tmp_path, preset="smoke", method=terms, out=str(out))
+    check(book, figures=1)
+    assert (out / "result.json").is_file()

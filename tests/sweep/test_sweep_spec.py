@@ -154,3 +154,9 @@ def test_another_file_of_teacher_outputs_makes_another_run(tmp_path, repository)
     bank.unlink()
     with pytest.raises(UserError, match=r"bank\.npz.*cannot be read"):
         Sweep.read(path).runs()
+
+
+def test_a_missing_entry_is_named_alone(tmp_path, repository):
+    with pytest.raises(UserError) as error:
+        Sweep.read(write(tmp_path, repository, title=None))
+    assert str(error.value).endswith("Setting 'title' is missing: it is required.")
