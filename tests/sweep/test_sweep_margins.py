@@ -39,7 +39,7 @@ def test_the_curve_has_every_margin_and_the_measured_one():
 def test_the_verdict_compares_with_the_best_margin_picked_afterwards():
     (curve,) = margin_curves(frame(), "test_eer", EPOCHS)
     text = curve.verdict(unit("test_eer"), lower=True)
-    assert "auto margin is 1.93 (1.90 to 1.96)" in text
+    assert "without test data: 1.93 (1.90 to 1.96)" in text
     assert "Last epoch: the best fixed margin, picked afterwards on test data, is 2" in text
     assert "auto minus that: +0.01 [+0.00, +0.01] points" in text
     worst = curve.verdict(unit("test_eer"), lower=False)
@@ -50,7 +50,7 @@ def test_without_an_auto_margin_there_is_still_a_curve():
     (curve,) = margin_curves(frame(auto=False), "test_eer", EPOCHS)
     assert curve.measured == []
     assert curve.auto == {}
-    assert "auto" not in curve.verdict(unit("test_eer"), lower=True)
+    assert "auto margin" not in curve.verdict(unit("test_eer"), lower=True)
     plots.margin_curve(curve.panels, curve.auto, curve.measured, "test EER (%)")
 
 

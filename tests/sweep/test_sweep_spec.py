@@ -160,3 +160,9 @@ def test_a_missing_entry_is_named_alone(tmp_path, repository):
     with pytest.raises(UserError) as error:
         Sweep.read(write(tmp_path, repository, title=None))
     assert str(error.value).endswith("Setting 'title' is missing: it is required.")
+
+
+def test_a_list_of_terms_names_its_run_by_its_losses(tmp_path, repository):
+    terms = [{"loss": "angular", "margin": "auto"}, {"loss": "kd"}]
+    (run, *_) = Sweep.read(write(tmp_path, repository, grid={"method": [terms]})).runs()
+    assert run.name.startswith("angular+kd-seed0-")

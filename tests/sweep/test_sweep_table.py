@@ -219,3 +219,12 @@ def test_terminal_says_when_nothing_is_finished(tmp_path):
     out = io.StringIO()
     print_summary(Console(file=out), collect(tmp_path))
     assert "No run has finished" in out.getvalue()
+
+
+def test_a_list_of_terms_is_a_condition_in_one_line(tmp_path):
+    write_run(tmp_path, "none", 0)
+    run = write_run(tmp_path, "soft", 0)
+    result = json.loads((run / "result.json").read_text())
+    result["settings"]["method"] = [{"loss": "kd"}, {"loss": "l2", "margin": "auto", "weight": 4.0}]
+    (run / "result.json").write_text(json.dumps(result))
+    assert set(collect(tmp_path).method) == {"none", "1·kd (hard) + 4·l2 (hinge, margin auto)"}

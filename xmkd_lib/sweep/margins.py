@@ -46,10 +46,13 @@ class MarginCurve:
                 d = paired_difference(self.by_auto[epoch], curve[best])
                 text += f"; auto minus that: {how.change(d.mean)} {how.interval(d.low, d.high, signed=True)} {how.step}"
             parts.append(text.rstrip())
-        spread = ""
+        spread = "Margin 0 is the hard constraint; a margin that no distance exceeds is no distillation. "
         if self.measured:
             mean = sum(self.measured) / len(self.measured)
-            spread = f"The auto margin is {mean:.2f} ({min(self.measured):.2f} to {max(self.measured):.2f}). "
+            spread += (
+                "The auto margin, the held-out distance of a linear guess, is measured before training, without test "
+                f"data: {mean:.2f} ({min(self.measured):.2f} to {max(self.measured):.2f}). "
+            )
         return f"{spread}{'. '.join(part[0].upper() + part[1:] for part in parts)}. Bars: 95 % intervals over seeds."
 
     def _values(self, seeds: dict[int, float]) -> list[float]:

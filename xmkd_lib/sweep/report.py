@@ -41,7 +41,8 @@ GAP = (
     "over seeds. A constraint that overfits pulls the open marker of the distance far to the left, not the filled one."
 )
 SUPPORTED = " tested claims of the paper are supported"
-CURVES = "Mean over seeds with its 95 % band. Grey: the same lines without distillation."
+CURVES = "Mean over seeds with its 95 % band."
+BEHIND = " Grey: the same lines without distillation."
 MAIN = ("train_eer", "test_eer", "train_accuracy", "test_accuracy", "train_distance", "test_distance")
 
 
@@ -335,9 +336,11 @@ def _figures(
         found["margin"].append((figure, curve.verdict(how, lower)))
     if gaps := _gaps(groups, metric, epochs):
         found["gap"].append((plots.gap(gaps), GAP))
-    behind = {str(key): str(counterpart(key, "none", groups)) for key in groups}
+    behind = {key: counterpart(key, "none", groups) for key in groups}
+    behind = {str(key): str(other) for key, other in behind.items() if other not in (None, key)}
+    caption = CURVES + (BEHIND if behind else "")
     found["curves"] = [
-        (plots.curves(series, axis, behind), CURVES) for axis, series in _series(curves, metric, order).items()
+        (plots.curves(series, axis, behind), caption) for axis, series in _series(curves, metric, order).items()
     ]
     return found
 

@@ -121,12 +121,19 @@ class Sweep(BaseModel):
             experiment = Experiment.preset(self.preset, **settings)
         except UserError as error:
             raise UserError(f"{self.source}: {error}") from None
-        parts = [str(value) for value in chosen.values()] + [f"seed{seed}"]
-        readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))[:60]
+        parts = [_short(value) for value in chosen.values()] + [f"seed{seed}"]
+        readable = re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(parts))[:60]
         identity = digest([experiment.model_dump(mode="json"), code, __version__, *_content(experiment.teacher_bank)])
         direct = {name: settings.pop(name) for name in ("dataset", "method", "seed") if name in settings}
         parameters = {**direct, "preset": self.preset, "settings": settings}
         return PlannedRun(f"{readable}-{identity[:8]}", experiment, parameters)
+
+
+def _short(value: Any) -> str:
+    """A value of the grid in a folder's name: a list of terms by its losses."""
+    if isinstance(value, list) and all(isinstance(term, dict) and "loss" in term for term in value):
+        return "+".join(str(term["loss"]) for term in value)
+    return str(value)
 
 
 def _content(path: str | None) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.evaluation import bootstrap_interval, holm, paired_difference
+from xmkd_lib.objective import Term
 from xmkd_lib.records import Result, read_json
 
 if TYPE_CHECKING:
@@ -362,7 +363,7 @@ def _read_run(folder: Path) -> Run:
     except UserError as error:
         state, reason, result = "invalid", str(error), None
     named = result.settings if result else status
-    return Run(folder, state, reason, _plain(named.get("method", "?")), named.get("seed"), status, result)
+    return Run(folder, state, reason, _method(named.get("method", "?")), named.get("seed"), status, result)
 
 
 def _varying(done: Sequence[Run]) -> list[str]:
@@ -381,6 +382,14 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in settings.items():
         flat |= {f"{name}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
     return flat
+
+
+def _method(value: Any) -> str:
+    """A preset's or loss's name, or a list of terms as one line."""
+    try:
+        return " + ".join(str(Term(**term)) for term in value) if isinstance(value, list) else _plain(value)
+    except (UserError, TypeError):  # of another version
+        return _plain(value)
 
 
 def _plain(value: Any) -> str:
