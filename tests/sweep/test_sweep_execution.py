@@ -167,8 +167,7 @@ def test_interruption_keeps_what_is_finished_and_leaves_no_process(tmp_path, how
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     folder = tmp_path / "runs" / "tiny"
     states = wait_for(folder, {"ok": 2, "running": 2})
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert len(family) >= 4, "two workers and two kernels"
+    family = wait_for_children(process.pid, 4)  # two workers and their kernels, which start after the status is written
     process.send_signal(how)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -189,6 +188,16 @@ def wait_for(folder: Path, wanted: dict[str, int], timeout: float = 90) -> dict[
             return wanted
         time.sleep(0.1)
     raise AssertionError(f"never reached {wanted}, last seen {states}")
+
+
+def wait_for_children(pid: int, count: int, timeout: float = 60) -> list[psutil.Process]:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        family = psutil.Process(pid).children(recursive=True)
+        if len(family) >= count:
+            return family
+        time.sleep(0.1)
+    raise AssertionError(f"never had {count} children, last seen {family}")
 
 
 def test_a_sweep_never_waits_for_a_run_that_could_not_start(tmp_path):
