@@ -254,10 +254,7 @@ class Study:
         labels, classes = self._train_labels(), self.dataset.num_classes
         count = torch.bincount(labels, minlength=classes)[:, None].clamp_min(1)
 
-        def mean(x: Tensor | None) -> Tensor | None:
-            return None if x is None else x.new_zeros(classes, x.shape[1]).index_add_(0, labels, x) / count
-
-        return Outputs(*map(mean, self.teacher["train"]))
+        return self.teacher["train"].map(lambda x: x.new_zeros(classes, x.shape[1]).index_add_(0, labels, x) / count)
 
     @_own_threads
     def outputs(self, network: Network, splits: tuple[str, ...] | None = None) -> dict[str, Outputs]:

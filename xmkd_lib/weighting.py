@@ -162,4 +162,4 @@ def _out_of_fold(study: "Study", name: str, taught_by: Tensor) -> Tensor:
 
 
 def _take(outputs: Outputs, rows: Tensor) -> Outputs:
-    return Outputs(*(None if x is None else x[rows] for x in outputs))
+    return outputs.map(lambda x: x[rows])

@@ -148,7 +148,9 @@ def _batches(n: int, size: int | None) -> Sequence[Tensor]:
 
 
 def _take(x: Outputs | Tensor | None, rows: Tensor) -> Outputs | Tensor | None:
-    return Outputs(*(_take(part, rows) for part in x)) if isinstance(x, Outputs) else None if x is None else x[rows]
+    if x is None:
+        return None
+    return x.map(lambda part: part[rows]) if isinstance(x, Outputs) else x[rows]
 
 
 def _targets(loss: Loss, teacher: Outputs) -> dict[str, Tensor]:

@@ -43,10 +43,9 @@ class Loss(nn.Module, ABC):
         """The loss itself, (N,): inputs are checked, at least float32, and the teacher is detached."""
 
     def forward(self, student: Outputs, teacher: Outputs, labels: Tensor | None = None) -> Tensor:
-        _check_tensors(self.name, student, teacher, labels)
+        _check_tensors(self, student, teacher, labels)
         self.check(student, teacher, labels)
-        student, teacher = (Outputs(*map(_at_least_float32, side)) for side in (student, teacher))
-        teacher = Outputs(*(None if x is None else x.detach() for x in teacher))
+        student, teacher = student.map(_at_least_float32), teacher.map(_at_least_float32).map(Tensor.detach)
         with torch.autocast(student.embedding.device.type, enabled=False):
             values = self.per_sample(student, teacher, None if labels is None else labels.long())
         if values.shape != student.embedding.shape[:1]:
@@ -117,11 +116,11 @@ class Loss(nn.Module, ABC):
             )
 
 
-def _check_tensors(loss: str, student: Outputs, teacher: Outputs, labels: Tensor | None) -> None:
+def _check_tensors(loss: "Loss", student: Outputs, teacher: Outputs, labels: Tensor | None) -> None:
     for value in (*student, *teacher, labels):
         if value is not None and not isinstance(value, Tensor):
             raise UserError(
-                f"Loss {loss!r} got a {type(value).__name__}. Give Outputs of tensors: torch.as_tensor(...)."
+                f"Loss {loss.name!r} got a {type(value).__name__}. Give Outputs of tensors: torch.as_tensor(...)."
             )
 
 
@@ -131,8 +130,8 @@ _REMEDY = {
 }
 
 
-def _at_least_float32(x: Tensor | None) -> Tensor | None:
-    return x.float() if x is not None and x.dtype in (torch.float16, torch.bfloat16) else x
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def centred_unit(x: Tensor, dim: int) -> Tensor:

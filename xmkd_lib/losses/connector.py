@@ -1,5 +1,7 @@
 """What losses share that train a small network of their own between student and teacher."""
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -42,9 +44,9 @@ class ConnectorLoss(Loss):
         super().check(student, teacher, labels)
         check_widths(self, self.widths, student, teacher)
 
+    @abstractmethod
     def compare(self, z: Tensor, teacher: Outputs) -> Tensor:
         """The loss of predictions z (N, teacher_dim) of the teacher's embedding, (N,)."""
-        raise NotImplementedError
 
     def per_sample(self, student: Outputs, teacher: Outputs, labels: Tensor | None) -> Tensor:
         first = self.connector[0].weight
