@@ -69,6 +69,7 @@ class Sweep(LoudModel):
     def __init__(self, **given: Any):
         super().__init__(**given)
         self._check_entries()
+        _ = self._identities  # checks every condition
 
     @classmethod
     def read(cls, path: str | Path, **instead: Any) -> Self:
@@ -118,15 +119,9 @@ class Sweep(LoudModel):
         return self.experiment(self.chosen[0], self.seeds[0]).dataset if self.notebook_file.is_experiment else None
 
     def runs(self) -> Iterator[PlannedRun]:
-        """All runs, seed by seed, so that a sweep cut short is balanced. UserError on the first that is not valid."""
-        identities = [self._identity(condition) for condition in self.chosen]
-        seen: set[str] = set()
-        for condition, identity in zip(self.chosen, map(digest, identities), strict=True):
-            if identity in seen:
-                raise UserError(f"{self._where}Condition {condition} is planned twice. Remove one.")
-            seen.add(identity)
+        """All runs, seed by seed, so that a sweep cut short is balanced."""
         for seed in self.seeds:
-            for condition, identity in zip(self.chosen, identities, strict=True):
+            for condition, identity in zip(self.chosen, self._identities, strict=True):
                 parts = [*(_short(value) for value in condition.values()), f"seed{seed}"]
                 readable = re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(parts))[:60]
                 yield PlannedRun(f"{readable}-{digest([identity, seed])[:8]}", seed, condition)
@@ -162,9 +157,15 @@ class Sweep(LoudModel):
         for experiment, seed in itertools.product(chosen.values(), self.seeds):
             data.create(experiment.dataset, **experiment.dataset_params, seed=seed)
 
-    @property
-    def _where(self) -> str:
-        return f"{self.source}: "
+    @cached_property
+    def _identities(self) -> list[Values]:
+        """What tells each condition from others. UserError on the first that is not valid, or is there twice."""
+        found: dict[str, Values] = {}
+        for condition in self.chosen:
+            identity = self._identity(condition)
+            if found.setdefault(digest(identity), identity) is not identity:
+                raise UserError(f"Condition {condition} is planned twice. Remove one.")
+        return list(found.values())
 
     def _is_setting(self, name: str) -> bool:
         """Whether a name is the experiment's; else it is a parameter of the notebook's own."""
@@ -180,10 +181,7 @@ class Sweep(LoudModel):
         own = {name: value for name, value in chosen.items() if not self._is_setting(name)}
         for name, value in own.items():
             notebook.check(name, value)
-        try:
-            experiment = self.experiment(condition, self.seeds[0])
-        except UserError as error:
-            raise UserError(f"{self._where}{error}") from None
+        experiment = self.experiment(condition, self.seeds[0])
         settings = experiment.model_dump(mode="json", exclude={"seed"}, exclude_defaults=True)
         return {**settings, **own, "teacher_bank": _content(experiment.teacher_bank)}
 
