@@ -242,9 +242,7 @@ class _Intake:
             self.environment.add(result.environment)
         progress = _progress(self.folder / entry.name) if state == "running" else None
         seconds = math.nan if seconds is None else seconds
-        self.rows.append(
-            (entry.name, entry.seed, state, reason, status.attempt, seconds, status.peak_memory, progress)
-        )
+        self.rows.append((entry.name, entry.seed, state, reason, status.attempt, seconds, status.peak_memory, progress))
 
     def _group(self, entry: Entry, full: Mapping[str, Any]) -> None:
         """Runs that differ in the seed alone share their settings: as one of them ran, else as they are planned."""

@@ -98,7 +98,9 @@ def _findings(found: Reading, metric: str, board: pd.DataFrame) -> dict[str, Any
         "claims": [_claim_row(finding, unit(metric)) for finding in _of_tested(findings)],
         "epochs": list(epochs.values()),
         "main_units": [unit(stem) for stem in stems],
-        "main_rows": [_main_row(key, rows, set(frame.seed), stems, epochs, metric) for key, rows in split(frame).items()],
+        "main_rows": [
+            _main_row(key, rows, set(frame.seed), stems, epochs, metric) for key, rows in split(frame).items()
+        ],
         "absent": [name for name in found.plan.baselines if name not in finished],
         "pairs": _pair_rows(board, list(split(frame)), metric, found.plan.baselines, epochs),
         "settings": found.settings,
