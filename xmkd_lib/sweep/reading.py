@@ -1,7 +1,7 @@
 """A sweep's folder as it is at this moment: its plan, the state of every run, what the finished ones found.
 
-A sweep may have 10,000 runs, and its long-lived parent reads them: results are taken in one by one and kept as columns of
-numbers, settings only where they differ.
+A sweep may have 10,000 runs, and its long-lived parent reads them: results are taken in one by one and kept as columns
+of numbers, settings only where they differ.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Entry:
 
 
 class PlanFile(BaseModel):
-    """What `plan.json` tells of a sweep. dataset: None where the notebook is the user's own and no experiment of ours."""
+    """What `plan.json` tells of a sweep. dataset: None where the notebook is the user's own, no experiment of ours."""
 
     format: Literal[2]
     name: str
@@ -106,9 +106,9 @@ class Run:
 class Reading:
     """A sweep's folder at one moment. `plan.runs` is empty: `runs` has them.
 
-    table: a row per planned run: method, seed, state, seconds, metrics, settings that vary, run; metrics are nan where a
-    run is not finished. EER and accuracy are shares in [0, 1]; `..._best` is the validation-chosen epoch, else the last
-    one. `attrs["settings"]` names the columns of varying settings, `attrs["metrics"]` those of metrics.
+    table: a row per planned run: method, seed, state, seconds, metrics, settings that vary, run; metrics are nan where
+    a run is not finished. EER and accuracy are shares in [0, 1]; `..._best` is the validation-chosen epoch, else the
+    last one. `attrs["settings"]` names the columns of varying settings, `attrs["metrics"]` those of metrics.
     settings, environment: of the finished runs, a name and its values in words.
     """
 
@@ -141,10 +141,9 @@ class Reading:
 def read_folder(folder: str | Path) -> Reading:
     """Read a sweep's folder, finished or in the middle of it.
 
-    Runs outside the plan are of earlier settings and left out. A result that cannot be trusted, because it is damaged, of
-    another version or not the one that its status names, makes its run `invalid`. UserError without a valid plan.
-
-    Raises nothing for files that vanish meanwhile: their run counts as it is then found.
+    Runs outside the plan are of earlier settings and left out. A result that cannot be trusted, because it is damaged,
+    of another version or not the one that its status names, makes its run `invalid`. Files may vanish meanwhile: a run
+    counts as it is then found. UserError without a valid plan.
     """
     folder = Path(folder)
     if not folder.is_dir():

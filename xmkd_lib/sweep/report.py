@@ -53,7 +53,7 @@ def _write_tables(found: Reading, board: pd.DataFrame) -> None:
     write_atomically(found.folder / "results.csv", results.to_csv(index=False))
     write_atomically(found.folder / "leaderboard.csv", board.to_csv(index=False))
     typed = results.infer_objects()
-    for name in typed.columns[typed.dtypes == object]:  # numbers beside words, which Parquet cannot hold in one column
+    for name in typed.select_dtypes(object):  # numbers beside words, which Parquet cannot hold in one column
         typed[name] = typed[name].map(lambda value: value if value is None else str(value))
     buffer = io.BytesIO()
     typed.to_parquet(buffer, index=False)
@@ -91,18 +91,16 @@ def _findings(found: Reading, metric: str, board: pd.DataFrame) -> dict[str, Any
     judged = found.plan.dataset is not None and found.plan.preset != "smoke"
     findings = examine(frame, metric) if judged else []
     stems = _stems(found, metric)
-    finished = set(found.finished.method)
+    groups, seeds, finished = split(frame), set(frame.seed), set(found.finished.method)
     return {
         "verdict": verdict(findings, frame, metric) if judged else "",
         "caution": caution(findings),
         "claims": [_claim_row(finding, unit(metric)) for finding in _of_tested(findings)],
         "epochs": list(epochs.values()),
         "main_units": [unit(stem) for stem in stems],
-        "main_rows": [
-            _main_row(key, rows, set(frame.seed), stems, epochs, metric) for key, rows in split(frame).items()
-        ],
+        "main_rows": [_main_row(key, rows, seeds, stems, epochs, metric) for key, rows in groups.items()],
         "absent": [name for name in found.plan.baselines if name not in finished],
-        "pairs": _pair_rows(board, list(split(frame)), metric, found.plan.baselines, epochs),
+        "pairs": _pair_rows(board, list(groups), metric, found.plan.baselines, epochs),
         "settings": found.settings,
         "environment": found.environment,
     }

@@ -26,11 +26,15 @@ ORDER = (
 # Settings of the constraint alone: a baseline that ignores them need not be run again for each of their values.
 METHOD_SETTINGS = ("feature_", "classifier_", "margin_", "quality", "ce_quality", "kd_quality")
 # Columns of a table that no setting and no metric may take.
-RESERVED = frozenset(
-    "method seed state seconds run metric n planned missing mean low high epoch".split()  # of the tables made from it
+RUN_COLUMNS = ("method", "seed", "state", "seconds", "run", "epoch")
+SUMMARY_COLUMNS = ("metric", "n", "planned", "missing", "mean", "low", "high")
+RESERVED = frozenset(RUN_COLUMNS + SUMMARY_COLUMNS)
+LOWER = frozenset(
+    ("eer", "error", "dcf", "distance", "loss", "seconds", "perplexity", "mse", "rmse", "mae", "nll", "wer", "cer")
 )
-LOWER = frozenset("eer error dcf distance loss seconds perplexity mse rmse mae nll wer cer".split())
-HIGHER = frozenset("accuracy score f1 auc auroc recall precision map r2 bleu correlation".split())
+HIGHER = frozenset(
+    ("accuracy", "score", "f1", "auc", "auroc", "recall", "precision", "map", "r2", "bleu", "correlation")
+)
 
 
 class Condition(NamedTuple):
@@ -87,8 +91,9 @@ def counterpart(condition: Condition, method: str, known: Iterable[Condition]) -
 
 
 def summary(frame: pd.DataFrame, metric: str, baselines: Sequence[str] = BASELINES) -> pd.DataFrame:
-    """A row per condition: n of the planned seeds (those of any condition), missing ones, mean, 95 % interval, differences to each baseline.
+    """A row per condition: n, planned and missing seeds, mean, 95 % interval, differences to each baseline.
 
+    Planned are the seeds of the whole table: one that no condition has finished is missing in all.
     frame: a row per planned run, nan where it has no value (`collect`). For a baseline b the columns `minus_b`,
     `minus_b_low`, `minus_b_high`, `minus_b_n`, `minus_b_p`, `minus_b_holm`, `minus_b_p_floor` and `minus_b_unpaired`
     (seeds that only one side has, left out). Holm's correction runs over all differences of this metric. A baseline
@@ -130,7 +135,7 @@ def leaderboard(frame: pd.DataFrame, metric: str, baselines: Sequence[str] = BAS
 def unbalanced(frame: pd.DataFrame, metric: str) -> tuple[str, str] | None:
     """Which conditions lack which planned seeds of a metric: a heading and a sentence, or None where none does.
 
-    >>> frame = pd.DataFrame({"method": ["a", "a", "b", "b"], "seed": [0, 1] * 2, "test_eer": [0.2, math.nan, 0.1, 0.1]})
+    >>> frame = pd.DataFrame({"method": ["a", "a", "b", "b"], "seed": [0, 1] * 2, "test_eer": [0.2, None, 0.1, 0.1]})
     >>> unbalanced(frame, "test_eer")[1]
     'a lacks seed 1. Means are over different seeds; differences are over common seeds alone.'
     """
@@ -179,8 +184,9 @@ def lower_is_better(metric: str) -> bool:
     if words & LOWER:
         return True
     raise UserError(
-        f"Metric {metric!r}: its name does not tell whether more or less is better. Rename it so that one of its words is, "
-        f"for less, {', '.join(sorted(LOWER))}; or, for more, {', '.join(sorted(HIGHER))} (as in 'test_score')."
+        f"Metric {metric!r}: its name does not tell whether more or less is better. Rename it (as in "
+        f"'test_score') so that one of its words is, for less, {', '.join(sorted(LOWER))}; or, for more, "
+        f"{', '.join(sorted(HIGHER))}."
     )
 
 
@@ -213,7 +219,7 @@ class Unit(NamedTuple):
 
 
 def primary_metric(frame: pd.DataFrame) -> str:
-    """The test metric that a sweep is judged by: accuracy where every finished run has it (closed set), else the EER."""
+    """The test metric that is judged by default: accuracy where every finished run has it (closed set), else EER."""
     done = frame[frame.state == "ok"] if "state" in frame else frame
     closed = "test_accuracy" in done and len(done) > 0 and bool(done.test_accuracy.notna().all())
     return "test_accuracy" if closed else "test_eer"

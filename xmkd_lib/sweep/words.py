@@ -59,8 +59,8 @@ def notices(found: Reading, metric: str) -> list[Notice]:
         said.append(
             Notice(
                 "Synthetic data",
-                "The data set “people” is generated: its faces are drawn and its voices synthesised. What holds here is a "
-                "statement about the method under known conditions, not about real speakers.",
+                "The data set “people” is generated: its faces are drawn and its voices synthesised. What holds here is "
+                "a statement about the method under known conditions, not about real speakers.",
             )
         )
     counts = {state: sum(run.state == state for run in found.runs) for state in UNFINISHED}
