@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_sweep import change_plan, write_plan, write_result, write_run, write_status, write_sweep
+from fake_sweep import change_plan, change_result, write_plan, write_result, write_run, write_status, write_sweep
 
 from xmkd_lib.errors import UserError
 from xmkd_lib.records import Result
@@ -22,12 +22,6 @@ METHODS = ("none", "hard_feature", "soft_feature")
 
 def edit(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def edit_result(run, **changes):
-    """A result that its status still vouches for."""
-    edit(run / "result.json", **changes)
-    edit(run / "status.json", result=sha256(run / "result.json"))
 
 
 def result(**changes):
@@ -94,7 +88,7 @@ def test_settings_come_from_the_result_where_the_status_has_none(tmp_path):
 
 def test_results_that_cannot_be_trusted_are_invalid_with_a_reason(tmp_path):
     runs = [write_run(tmp_path, "none", seed) for seed in range(10)]
-    edit_result(runs[0], schema_version=99)
+    change_result(runs[0], schema_version=99)
     (runs[1] / "result.json").write_text('{"schema_version": 1, "metr')
     (runs[2] / "result.json").unlink()
     edit(runs[3] / "result.json", timings={"seconds": 1.0})  # valid, but not what the run wrote

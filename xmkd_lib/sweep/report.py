@@ -53,8 +53,9 @@ def _write_tables(found: Reading, board: pd.DataFrame) -> None:
     write_atomically(found.folder / "results.csv", results.to_csv(index=False))
     write_atomically(found.folder / "leaderboard.csv", board.to_csv(index=False))
     typed = results.infer_objects()
-    for name in typed.select_dtypes(object):  # numbers beside words, which Parquet cannot hold in one column
-        typed[name] = typed[name].map(lambda value: value if value is None else str(value))
+    for name in found.table.attrs["settings"]:
+        if pd.api.types.infer_dtype(typed[name]).startswith("mixed"):  # such as 1.3 and "auto": Parquet wants one type
+            typed[name] = typed[name].map(lambda value: value if value is None else str(value))
     buffer = io.BytesIO()
     typed.to_parquet(buffer, index=False)
     write_atomically(found.folder / "results.parquet", buffer.getvalue())

@@ -36,9 +36,9 @@ def judged_by(found: Reading, wanted: str | None = None) -> str:
                 f"{found.folder}: no run has {metric}, and the sweep names no metric. Write `metric: NAME` into its "
                 f"specification. Metrics found: {known}."
             )
-    lower_is_better(metric)
-    if len(frame) and metric not in frame:
+    if len(frame) and metric not in frame.attrs["metrics"]:
         raise unknown_name("metric", metric, frame.attrs["metrics"])
+    lower_is_better(metric)
     return metric
 
 
@@ -59,8 +59,8 @@ def notices(found: Reading, metric: str) -> list[Notice]:
         said.append(
             Notice(
                 "Synthetic data",
-                "The data set “people” is generated: its faces are drawn and its voices synthesised. What holds here is "
-                "a statement about the method under known conditions, not about real speakers.",
+                "The data set “people” is generated: its faces are drawn and its voices synthesised. What holds here "
+                "is a statement about the method under known conditions, not about real speakers.",
             )
         )
     counts = {state: sum(run.state == state for run in found.runs) for state in UNFINISHED}
