@@ -93,7 +93,10 @@ BROKEN = {
     "import os; os.kill(os.getpid(), 9)": ("killed", "the kernel ended by signal 9 (SIGKILL)"),
     "import os; os._exit(3)": ("killed", "the kernel ended with exit code 3"),
     "bytearray(10**15)": ("failed", "out of memory: MemoryError"),
-    "raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')": ("failed", "out of memory: RuntimeError: CUDA"),
+    "raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')": (
+        "failed",
+        "out of memory: RuntimeError: CUDA",
+    ),
     "import time; time.sleep(60)": ("timeout", "took longer than 6 s"),
     "held = []\nwhile True: held.append(bytes([1]) * 50_000_000)": ("failed", "out of memory: held"),
     "import os, psutil; psutil.Process(os.getpid()).parent().parent().kill()": (
@@ -192,10 +195,7 @@ def test_force_and_changed_notebooks(tmp_path):
 
 def test_a_users_own_notebook(tmp_path):
     own = "seed: int = 0\nrate: float = 0.1\nout: str = ''\n"
-    body = (
-        "from xmkd_lib.records import Result\n"
-        "Result(metrics={'test_loss': rate + seed}).save(f'{out}/result.json')"
-    )
+    body = "from xmkd_lib.records import Result\nResult(metrics={'test_loss': rate + seed}).save(f'{out}/result.json')"
     notebook(tmp_path / "n.ipynb", body, parameters=own)
     path = specification(tmp_path, grid={"rate": [0.1, 0.2]}, metric="test_loss", preset="demo")
     done, text = printed(Sweep.read(path), tmp_path / "runs")
@@ -256,4 +256,3 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     assert process.returncode == 2
     assert "cannot be made" in output
     assert "Traceback" not in output
-

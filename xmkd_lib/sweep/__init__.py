@@ -4,12 +4,16 @@ import importlib
 from typing import Any
 
 _WHERE = {
+    "Options": "live",
     "Sweep": "spec",
-    "collect": "table",
+    "collect": "reading",
     "examine": "claims",
     "figures": "report",
-    "primary_metric": "table",
-    "read_runs": "table",
+    "judged_by": "words",
+    "leaderboard": "table",
+    "notices": "words",
+    "read_folder": "reading",
+    "read_runs": "reading",
     "run_sweep": "live",
     "summary": "table",
     "write_report": "report",

@@ -10,10 +10,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from xmkd_lib.errors import UserError
 from xmkd_lib.sweep.folder import archive, finished, read_status, result_digest, write_status
 from xmkd_lib.sweep.marks import SWEEP
 from xmkd_lib.sweep.seat import THREADS, Seat
-from xmkd_lib.errors import UserError
 
 
 @dataclass(frozen=True)

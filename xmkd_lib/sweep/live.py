@@ -10,11 +10,12 @@ from rich.markup import escape
 from xmkd_lib.errors import UserError
 from xmkd_lib.sweep.folder import archive
 from xmkd_lib.sweep.owner import owning
-from xmkd_lib.sweep.plan import Plan, plan, read_plan, tasks, write_plan
+from xmkd_lib.sweep.plan import Plan, plan, tasks, write_plan
+from xmkd_lib.sweep.reading import read_folder
 from xmkd_lib.sweep.report import write_report
 from xmkd_lib.sweep.runner import Crew, Seats, execute, visible_devices
 from xmkd_lib.sweep.spec import PlannedRun, Sweep
-from xmkd_lib.sweep.table import collect, print_summary
+from xmkd_lib.sweep.terminal import print_summary
 from xmkd_lib.sweep.timing import clock, recall, remember
 from xmkd_lib.sweep.view import View
 
@@ -96,13 +97,10 @@ def show_plan(sweep: Sweep, folder: str | Path, console: Console, options: Optio
 
 
 def report_sweep(folder: Path, console: Console) -> None:
-    """Write the page and the table of a sweep's folder, and print the table. Works in mid-sweep."""
-    found = read_plan(folder)
-    page = write_report(folder, found["title"], found["baselines"], metric=found["metric"])
-    frame = collect(folder)
-    print_summary(console, frame, found["metric"], found["baselines"])
-    if found["dataset"] == "people":
-        console.print("These people are synthetic: generated faces and voices.")
+    """Write the page and the tables of a sweep's folder, and print the table. Works in mid-sweep."""
+    found = read_folder(folder)
+    page = write_report(found)
+    print_summary(console, found)
     console.print(f"Report: {page}\nTable:  {page.parent / 'results.csv'}", highlight=False, soft_wrap=True)
 
 
@@ -136,7 +134,9 @@ def _execute(sweep: Sweep, folder: Path, todo: list[PlannedRun], console: Consol
         remember(sweep, view.seconds)
     console.print(f"{view.ended} runs in {clock(time.monotonic() - begun)}.", highlight=False)
     if view.ended < len(todo):
-        console.print(f"[yellow]Stopped after {view.failed} failures; {len(todo) - view.ended} runs were not started.[/]")
+        console.print(
+            f"[yellow]Stopped after {view.failed} failures; {len(todo) - view.ended} runs were not started.[/]"
+        )
     return view.failed
 
 

@@ -16,7 +16,6 @@ from xmkd_lib.records import read_json, write_atomically
 from xmkd_lib.sweep.marks import SWEEP, end_marked
 
 
-
 @contextmanager
 def owning(folder: Path) -> Iterator[None]:
     """Own a sweep's folder inside. UserError naming process and host where another sweep is at work there."""

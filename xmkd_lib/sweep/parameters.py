@@ -64,7 +64,7 @@ def read_notebook(path: Path) -> Notebook:
     if missing:
         raise UserError(
             f"{path}: the parameters cell lacks {' and '.join(missing)}. A sweep gives each run its seed, and with out "
-            "the folder for result.json: add `seed: int = 0` and `out: str = \"\"`."
+            'the folder for result.json: add `seed: int = 0` and `out: str = ""`.'
         )
     return Notebook(path, kernel, found, digest(source))
 

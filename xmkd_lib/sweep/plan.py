@@ -6,16 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from xmkd_lib.cache import source_digest
 from xmkd_lib.errors import UserError
-from xmkd_lib.records import read_json, write_atomically
+from xmkd_lib.records import write_atomically
 from xmkd_lib.sweep.attempt import Task
 from xmkd_lib.sweep.folder import FORMAT, Status, finished, read_status
 from xmkd_lib.sweep.spec import PlannedRun, Sweep
-
-FIELDS = {"format", "name", "title", "preset", "notebook", "baselines", "metric", "dataset", "seeds", "runs"}
 
 
 @dataclass(frozen=True)
@@ -92,19 +89,6 @@ def write_plan(sweep: Sweep, folder: Path) -> None:
         ],
     }
     write_atomically(folder / "plan.json", json.dumps(content, indent=1))
-
-
-def read_plan(folder: Path) -> dict[str, Any]:
-    """The plan of a sweep's folder. UserError when the folder is none."""
-    path = folder / "plan.json"
-    if not path.is_file():
-        raise UserError(f"{folder}: no sweep's folder (it has no plan.json). Start one with `xmkd sweep run SPEC`.")
-    found = read_json(path)
-    if not isinstance(found, dict) or found.get("format") != FORMAT or not found.keys() >= FIELDS:
-        raise UserError(
-            f"{path}: is damaged or of another version. Call `xmkd sweep run` again: it keeps finished runs."
-        )
-    return found
 
 
 def _cause(run: Path) -> str:

@@ -14,8 +14,8 @@ from rich.table import Table
 from xmkd_lib.errors import UserError
 from xmkd_lib.sweep.folder import finished, read_status
 from xmkd_lib.sweep.owner import owner
-from xmkd_lib.sweep.plan import read_plan
 from xmkd_lib.sweep.progress import progress
+from xmkd_lib.sweep.reading import PlanFile
 from xmkd_lib.sweep.timing import clock
 
 LOOK_EVERY = 1.0  # seconds
@@ -44,9 +44,9 @@ class Overview:
 
 def overview(folder: Path) -> Overview:
     """Read a sweep's folder. UserError where it is none."""
-    plan, at_work = read_plan(folder), owner(folder)
-    found = Overview(plan["title"], f"process {at_work['pid']} on {at_work['host']}" if at_work else None)
-    for name in (run["name"] for run in plan["runs"]):
+    plan, at_work = PlanFile.read(folder), owner(folder)
+    found = Overview(plan.title, f"process {at_work['pid']} on {at_work['host']}" if at_work else None)
+    for name in (run.name for run in plan.runs):
         state, reason, seconds = _state(folder / name, found.owner is not None)
         found.states[state] += 1
         if state == "ok":
