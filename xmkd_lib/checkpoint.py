@@ -6,7 +6,7 @@ import random
 import time
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,9 @@ class Checkpoint:
 
     path: Path
     key: dict[str, Any]
-    _saved: float = field(default_factory=time.monotonic, init=False)
+
+    def __post_init__(self):
+        self._saved = time.monotonic()
 
     def due(self) -> bool:
         """Whether the last save, or the start, is `INTERVAL` seconds ago."""
