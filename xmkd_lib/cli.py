@@ -172,8 +172,8 @@ def sweep_run(
 ) -> None:
     """Run what is missing of a sweep, then print its table and write report.html and results.csv.
 
-    Ctrl-C keeps finished runs; the same command goes on where it stopped: failed, killed and damaged runs are run again,
-    valid ones never.
+    Ctrl-C keeps finished runs; the same command goes on where it stopped: failed, killed and damaged runs are run
+    again, valid ones never.
     """
     from xmkd_lib.sweep.live import Options, run_sweep, show_plan
     from xmkd_lib.sweep.spec import Sweep

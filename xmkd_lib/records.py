@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from xmkd_lib.errors import UserError
 
@@ -22,11 +22,11 @@ class Result(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     schema_version: int = SCHEMA
-    settings: dict[str, Any]
+    settings: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, float]
-    curves: dict[str, list[float]]
-    timings: dict[str, float]
-    environment: dict[str, str]
+    curves: dict[str, list[float]] = Field(default_factory=dict)
+    timings: dict[str, float] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("schema_version")
     @classmethod

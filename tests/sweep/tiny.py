@@ -92,7 +92,7 @@ def states(folder: Path) -> list[str]:
 
 def table(folder: Path) -> list[dict]:
     """The table of results without what may differ between two equal sweeps."""
-    return pd.read_csv(folder / "results.csv").drop(columns="seconds").to_dict("records")
+    return pd.read_csv(folder / "results.csv", dtype=str).drop(columns="seconds").fillna("").to_dict("records")
 
 
 def wait_for(condition, timeout: float = 90) -> None:

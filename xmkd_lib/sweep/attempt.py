@@ -31,6 +31,7 @@ class Task:
     timeout: float | None
     memory_gb: float | None
     threads: int
+    preload: list[str]
     code: str
     notebook_digest: str
 

@@ -6,14 +6,11 @@ import random
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-
-# What the notebooks of this kit import.
-PRELOADED = ("ipykernel.kernelapp", "xmkd_lib.experiment", "xmkd_lib.sweep.table", "xmkd_lib.plots", "scipy.stats",
-             "sklearn.metrics", "matplotlib.backends.backend_agg", "matplotlib_inline.backend_inline")  # fmt: skip
 
 
 def can_fork() -> bool:
@@ -32,9 +29,9 @@ def ending(code: int | None) -> str:
     return f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with exit code {code}"
 
 
-def start_server() -> None:
-    """Let the server import what it will need, in the background."""
-    forkserver.set_forkserver_preload(list(PRELOADED))
+def start_server(modules: Sequence[str]) -> None:
+    """Let the server import what kernels will need, in the background."""
+    forkserver.set_forkserver_preload(list(modules))
     forkserver.ensure_running()
 
 
@@ -59,12 +56,11 @@ def _be_kernel(arguments: list[str], env: dict[str, str], cwd: str | None) -> No
 
 def _reseed() -> None:
     """Every fork would draw the same random numbers: give it its own, as a fresh process has."""
-    import numpy as np
-    import torch
-
     random.seed()
-    np.random.seed()
-    torch.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].seed()
 
 
 def _end_with_parent() -> None:

@@ -21,7 +21,7 @@ MOST_OUTPUT = 20_000_000  # characters of a notebook's outputs; what is printed 
 
 
 class Kernels(AsyncKernelManager):
-    """Kernels that talk through files: ports of kernels started at the same moment may collide, and others can listen."""
+    """Kernels that talk through files: ports of kernels started at one moment may collide, and others can listen."""
 
     transport = CaselessStrEnum(["tcp", "ipc"], default_value="ipc")
 

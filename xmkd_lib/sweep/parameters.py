@@ -13,21 +13,36 @@ from xmkd_lib.errors import UserError, unknown_name
 
 TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)}
 EXPERIMENT = ("dataset", "method", "preset", "settings")  # a notebook that takes these runs an `Experiment`
+# Importing these starts no thread and opens nothing, so that a fork can use them. The rest a kernel imports itself.
+SAFE = ("xmkd_lib", "torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "IPython", "PIL")
+# What an experiment needs beyond the modules that its notebook names.
+NEEDED = ("xmkd_lib.experiment", "xmkd_lib.plots", "scipy.stats", "sklearn.metrics",
+          "matplotlib.backends.backend_agg", "matplotlib_inline.backend_inline")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook as a sweep sees it. parameters: name -> annotation or None; digest: of its cells' sources."""
+    """A notebook as a sweep sees it.
+
+    parameters: name -> annotation or None. imports: modules that its cells import. digest: of its cells' sources.
+    """
 
     path: Path
     kernel: str
     parameters: dict[str, str | None]
+    imports: frozenset[str]
     digest: str
 
     @property
     def is_experiment(self) -> bool:
         """Whether its runs are experiments of this library, whose settings are checked as such."""
         return self.parameters.keys() >= set(EXPERIMENT)
+
+    @property
+    def preload(self) -> list[str]:
+        """Modules that may be imported before its kernels are forked."""
+        named = sorted(module for module in self.imports if module.split(".")[0] in SAFE)
+        return ["ipykernel.kernelapp", *named, *(NEEDED if self.is_experiment else ())]
 
     def check(self, name: str, value: Any) -> None:
         """UserError where a value does not fit the parameter's annotation, or where there is no such parameter."""
@@ -49,6 +64,7 @@ def read_notebook(path: Path) -> Notebook:
         book = nbformat.read(path, as_version=4)
         tagged = [cell for cell in book.cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
         source = "\n".join(cell["source"] for cell in book.cells)
+        imports = frozenset().union(*(_imports(cell["source"]) for cell in book.cells if cell["cell_type"] == "code"))
         kernel = book.metadata.get("kernelspec", {}).get("name", "python3")
         language = book.metadata.get("kernelspec", {}).get("language", "python")
     except FileNotFoundError:
@@ -66,7 +82,7 @@ def read_notebook(path: Path) -> Notebook:
             f"{path}: the parameters cell lacks {' and '.join(missing)}. A sweep gives each run its seed, and with out "
             'the folder for result.json: add `seed: int = 0` and `out: str = ""`.'
         )
-    return Notebook(path, kernel, found, digest(source))
+    return Notebook(path, kernel, found, imports, digest(source))
 
 
 def _declared(path: Path, source: str) -> dict[str, str | None]:
@@ -85,8 +101,8 @@ def _declared(path: Path, source: str) -> dict[str, str | None]:
                 continue
             case _:
                 raise UserError(
-                    f"{path}: line {statement.lineno} of the parameters cell is no `name: type = value`. Move it to the "
-                    "next cell: what is computed there would not see the sweep's values."
+                    f"{path}: line {statement.lineno} of the parameters cell is no `name: type = value`. Move it to "
+                    "the next cell: what is computed there would not see the sweep's values."
                 )
         try:
             ast.literal_eval(value)
@@ -95,6 +111,15 @@ def _declared(path: Path, source: str) -> dict[str, str | None]:
                 f"{path}: parameter {name!r} is computed. A sweep's values are set after that cell: give a plain value."
             ) from None
     return found
+
+
+def _imports(source: str) -> set[str]:
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except SyntaxError:  # magics
+        return set()
+    named = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return named | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
 
 
 def _is_plain(annotation: ast.expr) -> bool:

@@ -67,6 +67,7 @@ def tasks(sweep: Sweep, folder: Path, runs: Sequence[PlannedRun]) -> Iterator[Ta
             timeout=sweep.timeout,
             memory_gb=sweep.memory_gb,
             threads=sweep.threads,
+            preload=notebook.preload,
             code=source_digest(),
             notebook_digest=notebook.digest,
         )

@@ -57,6 +57,8 @@ class Seats:
         for seat in self.seats:
             seat.stop()
         self.pool.shutdown()
+        for seat in self.seats:
+            seat.close()
 
     def submit(self, task: Task) -> "Future[Outcome]":
         """Execute a task on the next free seat."""
@@ -124,6 +126,6 @@ def _outcome(crew: Crew, future: "Future[Outcome]", task: Task) -> Outcome:
         return crew.outcome(future, task)
     except OSError as error:
         raise UserError(
-            f"{task.folder}: cannot be written ({error.strerror}). The sweep stops; what is finished is kept. Make room, "
-            "and the same command goes on."
+            f"{task.folder}: cannot be written ({error.strerror}). The sweep stops; what is finished is kept. Make "
+            "room, and the same command goes on."
         ) from None

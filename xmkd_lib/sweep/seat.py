@@ -44,7 +44,7 @@ class Seat:
         """
         self.peak = 0
         if self.process is None or self.process.poll() is not None:
-            self.process = self._start(env, log)
+            self.process = self._start(task["preload"], env, log)
         try:
             self.process.stdin.write(json.dumps(task).encode() + b"\n")
             self.process.stdin.flush()
@@ -52,13 +52,13 @@ class Seat:
         except BrokenPipeError:
             answer = None
         if self.stopped.is_set():
-            self._end()
+            self.close()
             return "killed", "the sweep was interrupted"
         if isinstance(answer, tuple):
-            self._end()
+            self.close()
             return answer
         if not answer:
-            self._end()
+            self.close()
             return "killed", f"the worker process ended {ending(self.process.returncode)}; see {log.name}"
         found = json.loads(answer)
         reason = found["reason"]
@@ -72,11 +72,21 @@ class Seat:
         if self.process:
             end_marked(SEAT, self.mark)
 
-    def _start(self, env: dict[str, str], log: Path) -> subprocess.Popen:
+    def close(self) -> None:
+        """End and reap the process; a further run would start another."""
+        if self.process is None:
+            return
+        end_marked(SEAT, self.mark)
+        self.process.wait()
+        for pipe in (self.process.stdout, self.process.stdin):
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+    def _start(self, preload: list[str], env: dict[str, str], log: Path) -> subprocess.Popen:
         device = {} if self.device is None else {"CUDA_VISIBLE_DEVICES": self.device}
         with log.open("ab") as file:
             return subprocess.Popen(
-                [sys.executable, "-m", "xmkd_lib.sweep.worker"],
+                [sys.executable, "-m", "xmkd_lib.sweep.worker", *preload],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
@@ -98,14 +108,6 @@ class Seat:
             if memory_gb is not None and held > memory_gb * GB:
                 return "failed", f"out of memory: held {held / GB:.1f} GB, and memory_gb allows {memory_gb:g}"
         return b""
-
-    def _end(self) -> None:
-        """End and reap the process; the next run starts another."""
-        end_marked(SEAT, self.mark)
-        self.process.wait()
-        for pipe in (self.process.stdout, self.process.stdin):
-            with suppress(BrokenPipeError):
-                pipe.close()
 
 
 def _held(worker: psutil.Process) -> int:

@@ -51,15 +51,15 @@ class Sweep(LoudModel):
     title: str
     notebook: str = "../05_experiment.ipynb"
     preset: str = "demo"
-    settings: Values = {}
-    grid: dict[str, list[Any]] = {}
-    zip: dict[str, list[Any]] = {}
-    conditions: list[Values] = []
-    exclude: list[Values] = []
+    settings: Values = Field({})
+    grid: dict[str, list[Any]] = Field({})
+    zip: dict[str, list[Any]] = Field({})
+    conditions: list[Values] = Field([])
+    exclude: list[Values] = Field([])
     seeds: list[int] = Field(min_length=1)
     baselines: list[str] | None = None
     metric: str | None = None
-    figures: list[str] = []
+    figures: list[str] = Field([])
     workers: int = Field(2, ge=1)
     threads: int = Field(1, ge=1)
     timeout: float | None = Field(None, gt=0)

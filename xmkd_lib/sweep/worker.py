@@ -1,8 +1,8 @@
 """A worker process: executes one notebook after another, as told on its standard input.
 
-Each line in is a JSON task; each line out is {state, reason}. papermill is imported once for many runs; the kernel of
-every run is a process of its own. When standard input ends, whoever started the worker is gone, and it ends with its
-kernel, also in the middle of a run.
+Its arguments name modules that its kernels will need. Each line in is a JSON task; each line out is {state, reason}.
+papermill is imported once for many runs; the kernel of every run is a process of its own. When standard input ends,
+whoever started the worker is gone, and it ends with its kernel, also in the middle of a run.
 """
 
 import json
@@ -28,7 +28,7 @@ def main() -> None:
     tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     if forks.can_fork():
-        forks.start_server()
+        forks.start_server(sys.argv[1:])
     while True:
         task = json.loads(tasks.get())
         with (Path(task["folder"]) / "log.txt").open("a", encoding="utf-8") as log:
