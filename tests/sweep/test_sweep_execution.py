@@ -111,9 +111,9 @@ BROKEN = {
     ),
     "import pathlib; pathlib.Path(out, 'result.json').unlink()": ("invalid", "result.json: no such file"),
     "import pathlib; pathlib.Path(out, 'result.json').write_text('')": ("invalid", "result.json: no valid JSON"),
-    "import pathlib; p = pathlib.Path(out, 'result.json'); p.write_text(p.read_text().replace('0.1', 'NaN'))": (
+    "import pathlib; p = pathlib.Path(out, 'result.json'); p.write_text(p.read_text().replace(': 1.0', ': NaN'))": (
         "invalid",
-        "not finite: ",
+        "not finite: best_epoch",
     ),
     "del result.metrics['test_eer']; result.save(f'{out}/result.json')": ("invalid", "has no metric 'test_eer'"),
     "result.settings['seed'] = 9; result.save(f'{out}/result.json')": ("invalid", "was made with seed = 9"),
