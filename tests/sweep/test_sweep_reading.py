@@ -67,7 +67,7 @@ def test_what_the_plan_leaves_to_the_default_is_taken_as_it_ran(tmp_path):
         write_status(tmp_path, f"b{seed}", "queued", seed=seed, chosen={"method": "soft", "feature_weight": 4.0})
     assert [str(condition) for condition in split(collect(tmp_path))] == [
         "soft · feature_weight=4.0",
-        "soft · feature_weight=None",
+        "soft",
     ]
     full = {"method": "soft", "seed": 0, "feature_weight": 1.0, "epochs": 30}
     write_status(tmp_path, "a0", "failed", seed=0, chosen={"method": "soft"}, settings=full)

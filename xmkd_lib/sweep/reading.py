@@ -50,6 +50,11 @@ class PlanFile(BaseModel):
     dataset: str | None
     runs: list[Entry]
 
+    @property
+    def judged(self) -> bool:
+        """Whether the paper's claims can be held against the runs: they are ours, and not only for trying out."""
+        return self.dataset is not None and self.preset != "smoke"
+
     @classmethod
     def read(cls, folder: str | Path) -> "PlanFile":
         """The plan of a sweep's folder. UserError where there is none, or it is damaged or of another version."""

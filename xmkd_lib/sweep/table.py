@@ -45,8 +45,8 @@ class Condition(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The settings in words, without the method."""
-        return " · ".join(f"{name.rpartition('.')[2]}={value}" for name, value in self.settings)
+        """The settings in words, without the method and what is not set."""
+        return " · ".join(f"{name.rpartition('.')[2]}={value}" for name, value in self.settings if value is not None)
 
     def __str__(self) -> str:
         return " · ".join(filter(None, [self.method, self.where]))
@@ -125,8 +125,10 @@ def summary(frame: pd.DataFrame, metric: str, baselines: Sequence[str] = BASELIN
 def leaderboard(frame: pd.DataFrame, metric: str, baselines: Sequence[str] = BASELINES) -> pd.DataFrame:
     """`summary` of a metric at the last and at the validation-chosen epoch, one below the other; `metric` comes first.
 
-    UserError on an unknown metric.
+    Empty while no run has finished. UserError on an unknown metric.
     """
+    if frame.empty or ("state" in frame and not (frame.state == "ok").any()):
+        return pd.DataFrame(columns=["metric"])
     names = [name for name in epochs_of(metric).values() if name in frame] or [metric]
     tables = [summary(frame, name, baselines) for name in names]
     for name, table in zip(names, tables, strict=True):
