@@ -11,7 +11,7 @@ READABLE = 15  # seeds whose numbers still fit into their cells
 
 @themed
 def seed_map(differences: pd.DataFrame, axis: str, lower_is_better: bool = True) -> Figure:
-    """A cell per method and seed, orange where worse than the baseline, violet where better, up to 15 seeds with number.
+    """A cell per method and seed, orange where worse than the baseline, violet where better; up to 15 in numbers.
 
     differences: a row per method, a column per seed, in the axis's unit; nan where a run is missing.
     """

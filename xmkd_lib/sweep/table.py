@@ -112,8 +112,7 @@ def summary(frame: pd.DataFrame, metric: str, baselines: Sequence[str] = BASELIN
     values = {condition: by_seed(rows, metric) for condition, rows in groups.items()}
     present = [name for name in baselines if any(values[key] for key in groups if key.method == name)]
     rows = [_row(condition, set(frame.seed), groups, values, present) for condition in groups]
-    leading = ["method", *frame.attrs.get("settings", []), "n", "planned", "missing", "mean", "low", "high"]
-    columns = [*leading, *(f"minus_{name}{part}" for name in present for part in _PARTS)]
+    columns = [*_leading(frame), *(f"minus_{name}{part}" for name in present for part in _PARTS)]
     table = pd.DataFrame(rows, columns=columns)
     tested = [f"minus_{name}_p" for name in present]
     adjusted = holm(table[tested].to_numpy(dtype=float).ravel()).reshape(len(table), -1)
@@ -128,7 +127,7 @@ def leaderboard(frame: pd.DataFrame, metric: str, baselines: Sequence[str] = BAS
     Empty while no run has finished. UserError on an unknown metric.
     """
     if frame.empty or ("state" in frame and not (frame.state == "ok").any()):
-        return pd.DataFrame(columns=["metric"])
+        return pd.DataFrame(columns=["metric", *_leading(frame)])
     names = [name for name in epochs_of(metric).values() if name in frame] or [metric]
     tables = [summary(frame, name, baselines) for name in names]
     for name, table in zip(names, tables, strict=True):
@@ -267,6 +266,10 @@ def _row(
         if other is not None:
             row |= _difference(f"minus_{baseline}", own, values[other])
     return row
+
+
+def _leading(frame: pd.DataFrame) -> list[str]:
+    return ["method", *frame.attrs.get("settings", []), "n", "planned", "missing", "mean", "low", "high"]
 
 
 def _some(names: Sequence[str], shown: int = 6) -> str:
