@@ -207,9 +207,11 @@ def _picture(figure: "Figure", caption: str) -> dict[str, Any]:
 
 
 def _failure(run: Run) -> dict[str, Any]:
-    attempts = run.folder / "attempts"
-    numbers = range(1, run.attempt)
-    earlier = [{"number": number, "links": _links(run, attempts / str(number))} for number in numbers]
+    places = (place for place in (run.folder / "attempts").glob("*") if place.name.isdigit())
+    earlier = [
+        {"number": place.name, "links": _links(run, place)}
+        for place in sorted(places, key=lambda place: int(place.name))
+    ]
     return {"run": run, "links": _links(run, run.folder), "earlier": [one for one in earlier if one["links"]]}
 
 
