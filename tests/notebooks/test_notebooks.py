@@ -80,13 +80,25 @@ def test_experiment_with_changed_parameters(repository, tmp_path):
 
 def test_ablation_report(repository, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(repository / "tests" / "sweep")
-    from fake_sweep import write_run
+    from fake_sweep import write_run, write_status
 
     for seed in range(4):
         for method in ("none", "hard_feature", "soft_feature"):
             write_run(tmp_path / "runs", method, seed)
+    write_status(tmp_path / "runs", "none-s4", "failed", "out of memory", seed=4)
     book = execute(repository, "06_ablation_report", tmp_path, folder=str(tmp_path / "runs"))
     check(book, figures=4)
+    shown = str([cell.get("outputs") for cell in book.cells])
+    assert "Seeds are missing" in shown
+    assert "out of memory" in shown
+
+
+def test_ablation_report_before_the_first_result(repository, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(repository / "tests" / "sweep")
+    from fake_sweep import write_status
+
+    write_status(tmp_path / "runs", "none-s0", "queued")
+    check(execute(repository, "06_ablation_report", tmp_path, folder=str(tmp_path / "runs")), figures=0)
 
 
 def test_experiment_with_a_list_of_terms(repository, tmp_path):

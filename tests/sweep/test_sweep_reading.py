@@ -67,7 +67,7 @@ def test_what_the_plan_leaves_to_the_default_is_taken_as_it_ran(tmp_path):
         write_status(tmp_path, f"b{seed}", "queued", seed=seed, chosen={"method": "soft", "feature_weight": 4.0})
     assert [str(condition) for condition in split(collect(tmp_path))] == [
         "soft · feature_weight=4.0",
-        "soft · feature_weight=None",
+        "soft",
     ]
     full = {"method": "soft", "seed": 0, "feature_weight": 1.0, "epochs": 30}
     write_status(tmp_path, "a0", "failed", seed=0, chosen={"method": "soft"}, settings=full)
@@ -128,10 +128,17 @@ def test_a_plan_that_cannot_be_read_is_the_users_error(tmp_path, content):
         read_folder(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../elsewhere", "/etc", "a/b", "..", ""])
+@pytest.mark.parametrize("name", ["../elsewhere", "/etc", "a/b", "..", ".", ""])
 def test_a_plan_names_no_folder_outside_its_own(tmp_path, name):
     write_plan(tmp_path, name, 0, {"method": "none"})
     with pytest.raises(UserError, match=r"plan\.json"):
+        read_folder(tmp_path)
+
+
+def test_a_plan_names_each_run_once(tmp_path):
+    entry = {"name": "a", "seed": 0, "settings": {}}
+    change_plan(tmp_path, runs=[entry, entry])
+    with pytest.raises(UserError, match="twice"):
         read_folder(tmp_path)
 
 
@@ -257,7 +264,7 @@ print(kept, peak, len(found.runs))
 
 
 def test_reading_needs_little_memory_a_run(tmp_path):
-    """A sweep's parent reads thousands: no result may stay whole in memory (one has 40 KB as an object)."""
+    """A sweep's parent reads thousands: no result may stay whole in memory (an object of one takes 12 KB)."""
     figures = {f"metric_{k}": 0.1 * k for k in range(30)}
     curves = {name: [float(k) for k in range(6)] for name in ("epoch", "a", "b", "c", "d", "e", "f", "g")}
     settings = {f"setting_{k}": f"value {k}" for k in range(50)}

@@ -131,7 +131,7 @@ def test_people_are_called_synthetic_and_others_not(full, tmp_path):
 
 def test_the_tables_hold_the_finished_runs(full):
     folder, _ = full
-    frame = pd.read_csv(folder / "results.csv", float_precision="round_trip")
+    frame = pd.read_csv(folder / "results.csv")
     assert len(frame) == 30
     assert list(frame.columns[:4]) == ["method", "seed", "seconds", "train_eer"]
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "results.parquet"), frame, check_dtype=False)
@@ -159,8 +159,8 @@ def test_text_from_data_is_escaped(tmp_path):
     source = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<b>cause" not in source
     assert "<em>teacher" not in source
-    texts = ("<script>alert(1)</script>", "<u>title</u> & more", "<b>cause</b>", "{{ 7*7 }}", "<img src=x", "<s>note</s>",
-             "<em>teacher</em>", "<i>data</i>", "running & 'more'")  # fmt: skip
+    texts = ["<script>alert(1)</script>", "<u>title</u> & more", "<b>cause</b>", "{{ 7*7 }}", "<img src=x"]
+    texts += ["<s>note</s>", "<em>teacher</em>", "<i>data</i>", "running & 'more'"]
     for text in texts:
         assert text in page.text
 
@@ -279,7 +279,7 @@ def test_a_notebook_of_the_users_own(tmp_path):
     page = read(write_report(write_own(tmp_path)))
     assert "12 runs: 12 ok. Notebook: my study.ipynb." in page.text
     for ours in ("EER", "paper", "Synthetic", "teacher", "validation-chosen", "Judged", "nan"):
-        assert ours not in page.text.replace("nanny", "")
+        assert ours not in page.text
     assert "my study · depth=1 · model=linear 3 of 3 0.610 [0.600, 0.620] 4.000 [4.000, 4.000] 3.000" in page.text
     assert "my study · depth=auto · model=<b>deep</b> 3 of 3 0.510" in page.text
     frame = pd.read_csv(tmp_path / "results.csv")
@@ -304,7 +304,7 @@ def test_methods_of_a_users_own_notebook_are_compared_with_its_baseline(tmp_path
 
 def test_a_metric_of_the_users_own_must_be_named_and_have_a_direction(tmp_path):
     write_own(tmp_path, metric=None)
-    with pytest.raises(UserError, match="Write `metric: NAME`.*score, time"):
+    with pytest.raises(UserError, match=r"Write `metric: NAME`.*score, time"):
         write_report(tmp_path)
     with pytest.raises(UserError, match=r"time.*Rename it"):
         write_report(tmp_path, metric="time")

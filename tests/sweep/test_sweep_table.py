@@ -127,6 +127,9 @@ def test_the_leaderboard_is_the_summary_at_both_epochs(tmp_path):
         expected = summary(frame, name)
         np.testing.assert_array_equal(rows.minus_none_holm, expected.minus_none_holm)
         np.testing.assert_array_equal(rows["mean"], expected["mean"])
+    empty = leaderboard(frame.iloc[:0], "test_eer")
+    assert list(empty) == list(board)[: len(empty.columns)]
+    assert empty.columns[-1] == "high"
     with pytest.raises(UserError, match="test_eer"):
         leaderboard(frame, "test_ere")
 

@@ -3,9 +3,10 @@
 import io
 
 import pytest
-from fake_sweep import change_plan, write_run, write_status, write_sweep
+from fake_sweep import change_plan, write_result, write_run, write_status, write_sweep
 from rich.console import Console
 
+from xmkd_lib.records import Result
 from xmkd_lib.sweep.reading import read_folder
 from xmkd_lib.sweep.terminal import print_summary
 
@@ -35,6 +36,16 @@ def test_unbalanced_seeds_are_said(tmp_path):
     text = " ".join(printed(tmp_path).split())
     assert "Unbalanced seeds. soft lacks seed 3." in text
     assert " 3/4 " in text
+
+
+def test_a_metric_without_epochs_of_the_users_own(tmp_path):
+    for seed in range(2):
+        result = Result(settings={}, metrics={"score": 0.5}, curves={}, timings={}, environment={})
+        write_result(tmp_path, result, seed, model="a")
+    change_plan(tmp_path, dataset=None, metric="score", baselines=[], notebook="mine.ipynb")
+    text = " ".join(printed(tmp_path).split())
+    assert "mine 2 0.500 [0.500, 0.500]" in text
+    assert "No finished run" not in text
 
 
 def test_nothing_finished(tmp_path):

@@ -6,10 +6,12 @@ from matplotlib.figure import Figure
 
 from xmkd_lib.plots.theme import MUTED, WIDTH, canvas, describe, themed, wrapped
 
+READABLE = 15  # seeds whose numbers still fit into their cells
+
 
 @themed
 def seed_map(differences: pd.DataFrame, axis: str, lower_is_better: bool = True) -> Figure:
-    """A cell per method and seed, orange where worse than the baseline, violet where better, written out.
+    """A cell per method and seed, orange where worse than the baseline, violet where better; up to 15 in numbers.
 
     differences: a row per method, a column per seed, in the axis's unit; nan where a run is missing.
     """
@@ -26,11 +28,11 @@ def seed_map(differences: pd.DataFrame, axis: str, lower_is_better: bool = True)
         vmin=-(limit or 1),
         vmax=limit or 1,
         cmap="PuOr_r" if lower_is_better else "PuOr",
-        annot=True,
+        annot=columns <= READABLE,
         fmt="+.1f" if limit >= 1 else "+.2f",
         annot_kws={"fontsize": 8.5},
         linewidths=1.2,
-        cbar_kws={"label": axis, "shrink": 0.9},
+        cbar_kws={"label": axis.replace(" − ", "\n− "), "shrink": 0.9},
     )
     ax.set_xlabel("seed")
     ax.set_ylabel("")

@@ -94,8 +94,9 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
 def wrapped(label: str) -> str:
     """A long label on several lines, so that it leaves room for the data; of an endless one the beginning.
 
-    >>> wrapped("soft · shared=0.5"), wrapped("1·angular (hinge, margin auto) + 4·kd (hard)")
-    ('soft · shared=0.5', '1·angular (hinge, margin auto)\\n+ 4·kd (hard)')
+    >>> print(wrapped("1·angular (hinge, margin auto) + 4·kd (hard)"))
+    1·angular (hinge, margin auto) +
+    4·kd (hard)
     """
     return textwrap.fill(label, 32, max_lines=4, placeholder=" …")
 

@@ -66,7 +66,8 @@ def _paired(
         (baseline, suffix), cells = next(iter(changed.items()))
         table = pd.DataFrame.from_dict(cells, orient="index").sort_index(axis=1)
         figure = plots.seed_map(table, f"{how.label} − {baseline}{step}", lower)
-        caption = f"Every seed at the {epochs[suffix]}, minus {baseline}. Orange: worse. Violet: better."
+        where = f" at the {epochs[suffix]}" if len(epochs) > 1 else ""
+        caption = f"Every seed{where}, minus {baseline}. Orange: worse. Violet: better."
         drawn.append((figure, caption))
     return drawn
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from xmkd_lib.errors import UserError
 from xmkd_lib.objective import Term, explain
@@ -25,7 +25,7 @@ from xmkd_lib.records import Result, read_json
 from xmkd_lib.sweep.table import RESERVED, plain, sorted_rows
 
 UNFINISHED = ("queued", "running")
-Name = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")]  # of a folder inside the sweep's own
+Name = Annotated[str, Field(pattern=r"^[^/\\]*[^./\\][^/\\]*$")]  # of a folder inside the sweep's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,18 @@ class PlanFile(BaseModel):
     metric: str | None
     dataset: str | None
     runs: list[Entry]
+
+    @field_validator("runs")
+    @classmethod
+    def _each_once(cls, runs: list[Entry]) -> list[Entry]:
+        if len({run.name for run in runs}) < len(runs):
+            raise ValueError("names a run twice")
+        return runs
+
+    @property
+    def judged(self) -> bool:
+        """Whether the paper's claims can be held against the runs: they are ours, and not only for trying out."""
+        return self.dataset is not None and self.preset != "smoke"
 
     @classmethod
     def read(cls, folder: str | Path) -> "PlanFile":

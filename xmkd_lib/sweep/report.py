@@ -35,7 +35,7 @@ def write_report(found: Reading | str | Path, metric: str | None = None) -> Path
 
     found = found if isinstance(found, Reading) else read_folder(found)
     metric = judged_by(found, metric)
-    board = leaderboard(found.table, metric, found.plan.baselines) if len(found.finished) else pd.DataFrame()
+    board = leaderboard(found.table, metric, found.plan.baselines)
     _write_tables(found, board)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
@@ -71,7 +71,6 @@ def _page(found: Reading, metric: str, board: pd.DataFrame) -> dict[str, Any]:
         "states": Counter(run.state for run in runs),
         "data": found.plan.dataset or found.plan.notebook,
         "notices": notices(found, metric),
-        "smoke": found.plan.preset == "smoke",
         "own": found.plan.dataset is None,
         "eer": any("eer" in name.split("_") for name in found.table.attrs["metrics"]),
         "running": [run for run in runs if run.state == "running"],
@@ -89,12 +88,11 @@ def _page(found: Reading, metric: str, board: pd.DataFrame) -> dict[str, Any]:
 
 def _findings(found: Reading, metric: str, board: pd.DataFrame) -> dict[str, Any]:
     frame, epochs = found.table, epochs_in(found.table, metric)
-    judged = found.plan.dataset is not None and found.plan.preset != "smoke"
-    findings = examine(frame, metric) if judged else []
+    findings = examine(frame, metric) if found.plan.judged else []
     stems = _stems(found, metric)
     groups, seeds, finished = split(frame), set(frame.seed), set(found.finished.method)
     return {
-        "verdict": verdict(findings, frame, metric) if judged else "",
+        "verdict": verdict(findings, frame, metric) if found.plan.judged else "",
         "caution": caution(findings),
         "claims": [_claim_row(finding, unit(metric)) for finding in _of_tested(findings)],
         "epochs": list(epochs.values()),
@@ -209,9 +207,11 @@ def _picture(figure: "Figure", caption: str) -> dict[str, Any]:
 
 
 def _failure(run: Run) -> dict[str, Any]:
-    attempts = run.folder / "attempts"
-    numbers = range(1, run.attempt)
-    earlier = [{"number": number, "links": _links(run, attempts / str(number))} for number in numbers]
+    places = (place for place in (run.folder / "attempts").glob("*") if place.name.isdigit())
+    earlier = [
+        {"number": place.name, "links": _links(run, place)}
+        for place in sorted(places, key=lambda place: int(place.name))
+    ]
     return {"run": run, "links": _links(run, run.folder), "earlier": [one for one in earlier if one["links"]]}
 
 

@@ -45,8 +45,8 @@ class Condition(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The settings in words, without the method."""
-        return " · ".join(f"{name.rpartition('.')[2]}={value}" for name, value in self.settings)
+        """The settings in words, without the method and what is not set."""
+        return " · ".join(f"{name.rpartition('.')[2]}={value}" for name, value in self.settings if value is not None)
 
     def __str__(self) -> str:
         return " · ".join(filter(None, [self.method, self.where]))
@@ -112,8 +112,7 @@ def summary(frame: pd.DataFrame, metric: str, baselines: Sequence[str] = BASELIN
     values = {condition: by_seed(rows, metric) for condition, rows in groups.items()}
     present = [name for name in baselines if any(values[key] for key in groups if key.method == name)]
     rows = [_row(condition, set(frame.seed), groups, values, present) for condition in groups]
-    leading = ["method", *frame.attrs.get("settings", []), "n", "planned", "missing", "mean", "low", "high"]
-    columns = [*leading, *(f"minus_{name}{part}" for name in present for part in _PARTS)]
+    columns = [*_leading(frame), *(f"minus_{name}{part}" for name in present for part in _PARTS)]
     table = pd.DataFrame(rows, columns=columns)
     tested = [f"minus_{name}_p" for name in present]
     adjusted = holm(table[tested].to_numpy(dtype=float).ravel()).reshape(len(table), -1)
@@ -125,8 +124,10 @@ def summary(frame: pd.DataFrame, metric: str, baselines: Sequence[str] = BASELIN
 def leaderboard(frame: pd.DataFrame, metric: str, baselines: Sequence[str] = BASELINES) -> pd.DataFrame:
     """`summary` of a metric at the last and at the validation-chosen epoch, one below the other; `metric` comes first.
 
-    UserError on an unknown metric.
+    Empty while no run has finished. UserError on an unknown metric.
     """
+    if frame.empty or ("state" in frame and not (frame.state == "ok").any()):
+        return pd.DataFrame(columns=["metric", *_leading(frame)])
     names = [name for name in epochs_of(metric).values() if name in frame] or [metric]
     tables = [summary(frame, name, baselines) for name in names]
     for name, table in zip(names, tables, strict=True):
@@ -265,6 +266,10 @@ def _row(
         if other is not None:
             row |= _difference(f"minus_{baseline}", own, values[other])
     return row
+
+
+def _leading(frame: pd.DataFrame) -> list[str]:
+    return ["method", *frame.attrs.get("settings", []), "n", "planned", "missing", "mean", "low", "high"]
 
 
 def _some(names: Sequence[str], shown: int = 6) -> str:

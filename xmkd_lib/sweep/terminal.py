@@ -25,6 +25,8 @@ def print_summary(console: Console, found: Reading) -> None:
         for name, column in epochs_of(metric).items()
         if column in found.table
     }
+    if len(tables) == 1:
+        tables = {"": next(iter(tables.values()))}  # no epochs to tell apart
     baselines = [name for name in found.plan.baselines if any(f"minus_{name}" in table for table in tables.values())]
     console.print(_table(found.table, tables, unit(metric), baselines, "\n" if console.width < 100 else " "))
     absent = [name for name in found.plan.baselines if name not in baselines]
