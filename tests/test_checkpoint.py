@@ -175,8 +175,8 @@ def test_killed_within_an_epoch(undisturbed, tmp_path, every_epoch, batch):
 
 @pytest.mark.parametrize("terms", [[Term(loss=name)] for name in losses.names()] + [[term] for term in STATEFUL] +
                          [[], STATEFUL], ids=lambda terms: "+".join(map(str, terms)) or "none")  # fmt: skip
-def test_every_loss_resumes_after_every_epoch(tmp_path, every_epoch, terms):
-    for epoch in range(1, EPOCHS):
+def test_every_loss_resumes(tmp_path, every_epoch, terms):
+    for epoch in (1, 3):
         with pytest.raises(Killed):
             train(at(tmp_path), terms, kill_at(epoch), seed=epoch)
     assert_same(train(at(tmp_path), terms, seed=99), train(terms=terms))
