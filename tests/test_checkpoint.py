@@ -106,6 +106,7 @@ def assert_same(found, wanted):
     assert found[1].curves == wanted[1].curves
     assert list(found[1].curves) == list(wanted[1].curves)
     assert found[1].best_epoch == wanted[1].best_epoch
+    assert found[0].training == wanted[0].training
 
 
 def kill_at(epoch, rows=None):
@@ -174,8 +175,8 @@ def test_killed_within_an_epoch(undisturbed, tmp_path, every_epoch, batch):
 
 @pytest.mark.parametrize("terms", [[Term(loss=name)] for name in losses.names()] + [[term] for term in STATEFUL] +
                          [[], STATEFUL], ids=lambda terms: "+".join(map(str, terms)) or "none")  # fmt: skip
-def test_every_loss_resumes_after_every_epoch(tmp_path, every_epoch, terms):
-    for epoch in range(1, EPOCHS):
+def test_every_loss_resumes(tmp_path, every_epoch, terms):
+    for epoch in (1, 3):
         with pytest.raises(Killed):
             train(at(tmp_path), terms, kill_at(epoch), seed=epoch)
     assert_same(train(at(tmp_path), terms, seed=99), train(terms=terms))
@@ -289,8 +290,8 @@ def make_folder(path):
 
 
 DAMAGE = {
-    **{f"cut at {share}": cut(share) for share in (0, 0.0001, 0.001, 0.01, 0.3, 0.6, 0.9, 0.9999)},
-    **{f"flipped at {share}": flip(share) for share in (0, 0.001, 0.02, 0.1, 0.4, 0.7, 0.9999)},
+    **{f"cut at {share}": cut(share) for share in (0, 0.0001, 0.01, 0.6, 0.9999)},
+    **{f"flipped at {share}": flip(share) for share in (0, 0.02, 0.1, 0.7, 0.9999)},
     "a folder": make_folder,
     "missing": os.remove,
     "text": lambda path: path.write_text("no safetensors"),

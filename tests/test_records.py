@@ -7,7 +7,7 @@ import pytest
 
 from xmkd_lib import records
 from xmkd_lib.errors import UserError
-from xmkd_lib.records import Result, read_json, write_atomically
+from xmkd_lib.records import Result, check_writable, read_json, write_atomically
 
 
 def result(**changed):
@@ -93,6 +93,43 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, step, err
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_content_is_on_the_disk_before_it_gets_the_name(tmp_path, monkeypatch):
+    steps, fsync, replace = [], os.fsync, os.replace
+
+    def note_fsync(handle):
+        steps.append(("fsync", os.fstat(handle).st_size))
+        fsync(handle)
+
+    def note_replace(*paths):
+        steps.append(("replace", os.path.getsize(paths[0])))
+        replace(*paths)
+
+    monkeypatch.setattr(records.os, "fsync", note_fsync)
+    monkeypatch.setattr(records.os, "replace", note_replace)
+    write_atomically(tmp_path / "file.txt", "content")
+    write_atomically(tmp_path / "file.txt", "brief", durable=False)
+    assert steps == [("fsync", 7), ("replace", 7), ("replace", 5)]
+
+
+def test_a_folder_is_tried_by_writing(tmp_path):
+    check_writable(tmp_path / "new" / "run")
+    assert os.listdir(tmp_path / "new" / "run") == []
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", str(tmp_path / "file" / "run")):
+        with pytest.raises(UserError, match=r"file.*: cannot be written \(.+\)"):
+            check_writable(folder)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(30, "Read-only file system")])
+def test_a_folder_that_is_there_but_takes_nothing_is_named(tmp_path, monkeypatch, error):
+    def refuse(**_where):
+        raise error
+
+    monkeypatch.setattr(records.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UserError, match=f"{tmp_path.name}: cannot be written .{error.strerror}.*another folder"):
+        check_writable(tmp_path)
 
 
 def test_what_is_no_content_leaves_nothing(tmp_path):

@@ -143,7 +143,7 @@ def test_an_image_student_whose_images_are_shifted(tmp_path, small_emoji, monkey
 def test_other_settings_start_anew_in_the_same_folder(tmp_path, epochs):
     with pytest.raises(Killed):
         run(smoke(), out=tmp_path, on_epoch=kill_at(2))
-    for settings in ({"feature_weight": 2.0}, {"pairing": "shuffled"}, {"learning_rate": 0.006}, {"seed": 1}):
+    for settings in ({"feature_weight": 2.0}, {"pairing": "shuffled"}):
         wanted = run(smoke(**settings))
         with pytest.raises(Killed):
             run(smoke(), out=tmp_path, on_epoch=kill_at(2))
@@ -264,7 +264,7 @@ def test_out_of_fold_teachers_that_are_trained_are_not_trained_again(empty_cache
     sizes = list(epochs)
     root = empty_cache("killed")
     epochs.clear()
-    for limit in (4, 8, 9, 14):  # within the first, the second, between, in the last
+    for limit in (4, 9, 14):  # within the first, between, within the last
         epochs.limit = limit
         with pytest.raises(Killed):
             _ = Study(smoke()).folds
@@ -293,7 +293,7 @@ while not (out / "result.json").exists():
         os.environ["XMKD_CACHE"] = sys.argv[3]
         run(chosen, out=out)
         os._exit(0)
-    if len(ended) < 6:
+    if len(ended) < 4:
         time.sleep(moments.uniform(0.05, 0.5))
         os.kill(child, signal.SIGKILL)
     ended.append(os.waitpid(child, 0)[1])
@@ -309,6 +309,6 @@ def test_a_run_killed_at_random_moments_gives_the_same(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLS, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     ended = json.loads(done.stdout)
-    assert ended.count(9) >= 3
+    assert ended.count(9) >= 2
     assert ended[-1] in (0, 9)
     assert_same(Result.load(folders[0] / "result.json"), run(chosen, out=folders[1]), folders)

@@ -124,10 +124,12 @@ class _Progress:
         self.fitted, self.lowest = Fitted({}, {}, 0), math.inf
         self.epoch = self.batches = 0
 
-    def save(self, checkpoint: Checkpoint) -> None:
-        state = {
+    def state(self) -> dict[str, Any]:
+        """All of it, with names for the numbers that an optimiser gives its parameters."""
+        optimizer = self.optimizer.state_dict()
+        return {
             "tensors": self._tensors(),
-            "optimizer": _with_names(self.optimizer.state_dict()),
+            "optimizer": {**optimizer, "state": {str(number): each for number, each in optimizer["state"].items()}},
             "scheduler": self.scheduler.state_dict(),
             "generator": self.generator.get_state(),
             "random": random_state(),
@@ -136,7 +138,6 @@ class _Progress:
             "epoch": self.epoch,
             "batches": self.batches,
         }
-        checkpoint.save(state)
 
     def resume(self, checkpoint: Checkpoint, epochs: int) -> None:
         """Go to where the checkpoint was left; stay at the beginning where there is none that fits."""
@@ -146,7 +147,7 @@ class _Progress:
         fitted = Fitted(**state["fitted"])
         if "tensors" not in state:  # the end
             if _alike(fitted.last, self.step.network.state_dict()):
-                self.step.network.load_state_dict(fitted.last)
+                self.step.network.eval().load_state_dict(fitted.last)  # as the last assessment leaves it
                 self.fitted, self.epoch = fitted, epochs
         elif _alike(state["tensors"], self._tensors()):
             self._restore(state)
@@ -203,7 +204,8 @@ def fit(
     for row in fitted.rows() if on_epoch else ():
         on_epoch(row)
     for epoch in range(progress.epoch + 1, schedule.epochs + 1):
-        evaluated = epoch % schedule.evaluate_every == 0 or epoch == schedule.epochs
+        last = epoch == schedule.epochs
+        evaluated = last or epoch % schedule.evaluate_every == 0
         step.train()
         parts: dict[str, list[Tensor]] = {}
         for batch in data.batches(schedule.batch_size, generator):
@@ -225,24 +227,22 @@ def fit(
                 fitted.curves.setdefault(name, []).append(value)
             if row[choose_by] < progress.lowest:
                 progress.lowest, fitted.best_epoch, fitted.best = row[choose_by], epoch, _weights(network)
-        if epoch == schedule.epochs:
+        if last:
             fitted.last = _weights(network)
-        if checkpoint and epoch == schedule.epochs:
+        if checkpoint and last:
             fitted.save(checkpoint)
         elif checkpoint and checkpoint.due():
-            progress.save(checkpoint)
+            checkpoint.save(progress.state())
         if evaluated and on_epoch:
             on_epoch(row)
     return fitted
 
 
-def _with_names(optimizer: dict[str, Any]) -> dict[str, Any]:
-    """An optimiser's state with strings for the numbers of parameters, as JSON needs them."""
-    return {**optimizer, "state": {str(number): state for number, state in optimizer["state"].items()}}
-
-
 def _with_layout(saved: dict[str, Any], optimizer: Any) -> dict[str, Any]:
-    """The inverse, with averages in their parameter's memory layout: the fused step reads both in storage order."""
+    """An optimiser's saved state with its averages in their parameter's memory layout.
+
+    The fused step walks through all of them in the order of storage; in another layout it would mix entries up.
+    """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
     def like(name: str, value: Tensor, parameter: Tensor) -> Tensor:
