@@ -228,6 +228,12 @@ class Study:
     @_own_threads
     def train(self, terms: list[Term], on_epoch: OnEpoch | None = None) -> tuple[Network, Fitted]:
         """Train a new student: the student at the last epoch, and both epochs' weights with the curves."""
+        network, objective, training = self.untrained(terms)
+        fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch)
+        return network, fitted
+
+    def untrained(self, terms: list[Term]) -> tuple[Network, Objective, TrainingSet]:
+        """A new student, what it minimises and what it learns from, on the device."""
         network = self.student()
         teacher = self.teacher["train"]  # also without terms: each assessment measures the distance to it
         weights = self.quality_weights() if self.experiment.quality_variant and terms else (None, None)
@@ -236,8 +242,7 @@ class Study:
         with _seeded(self.experiment.seed):  # of layers that losses bring of their own
             context = self._context(network) if terms else Context()
             objective = Objective(terms, context, self.experiment.label_smoothing)
-        fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch)
-        return network, fitted
+        return network, objective.to(self.device), training
 
     def _context(self, network: Network | None = None) -> Context:
         """What losses may take from the teacher and, where there is one already, from the student."""
@@ -299,24 +304,25 @@ class Study:
         assess: Assess,
         on_epoch: OnEpoch | None = None,
     ) -> Fitted:
-        def held_out(net: Network) -> dict[str, float]:
-            metrics = assess(net, ("train", "val"))
-            return {**metrics, "val_error": val_error(self.dataset, metrics)}
+        with _seeded(self.experiment.seed):  # of models and losses that draw at random while they train
+            return fit(
+                network, objective, training, self.schedule(epochs), self.accelerator(),
+                partial(self.held_out, assess), "val_error", on_epoch,
+            )  # fmt: skip
 
-        chosen = self.experiment
-        schedule = Schedule(
-            epochs=epochs,
-            batch_size=chosen.batch_size,
-            learning_rate=chosen.learning_rate,
-            weight_decay=chosen.weight_decay,
-            warmup=chosen.warmup,
-            evaluate_every=chosen.evaluate_every,
-            seed=chosen.seed,
-        )
-        objective = objective.to(self.device)
-        accelerator = _accelerator(chosen.device, chosen.precision)
-        with _seeded(chosen.seed):  # of models and losses that draw at random while they train
-            return fit(network, objective, training, schedule, accelerator, held_out, "val_error", on_epoch)
+    def accelerator(self) -> Accelerator:
+        """Device and precision of the experiment, set for the whole process."""
+        return _accelerator(self.experiment.device, self.experiment.precision)
+
+    def schedule(self, epochs: int) -> Schedule:
+        """How to train for a number of epochs."""
+        names = ("batch_size", "learning_rate", "weight_decay", "warmup", "evaluate_every", "seed")
+        return Schedule(epochs=epochs, **{name: getattr(self.experiment, name) for name in names})
+
+    def held_out(self, assess: Assess, network: Network) -> dict[str, float]:
+        """What a training is watched by: a network's metrics on training and validation data, and `val_error`."""
+        metrics = assess(network, ("train", "val"))
+        return {**metrics, "val_error": val_error(self.dataset, metrics)}
 
     def _build_reference(self, folder: Path) -> None:
         network, fitted = self.train([])

@@ -1,8 +1,9 @@
 """The training loop: whole batches from tensors on the device, through accelerate."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -32,6 +33,15 @@ class Schedule:
     warmup: float
     evaluate_every: int
     seed: int
+
+    def steps(self, samples: int) -> int:
+        """Number of steps in all; a last batch of one sample is none."""
+        full, rest = divmod(samples, self.batch_size)
+        return self.epochs * (full + (rest > 1))
+
+    def optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """AdamW at the peak learning rate."""
+        return torch.optim.AdamW(parameters, self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
     def factor(self, step: int, steps: int) -> float:
         """Share of the peak learning rate at a step: linear warm-up, then half a cosine to 0."""
@@ -72,7 +82,7 @@ class TrainingSet:
         return TrainingSet(features, self.labels[rows], teacher, *weights)
 
 
-class _Step(nn.Module):
+class Step(nn.Module):
     """Network and objective as one module, so that autocast and gradient averaging cover both."""
 
     def __init__(self, network: Network, objective: Objective):
@@ -80,13 +90,13 @@ class _Step(nn.Module):
         self.network, self.objective = network, objective
 
     def forward(self, batch: TrainingSet, progress: float, diagnose: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        outputs = self.network(batch.features)
+        return self.objective(*self.seen(self.network(batch.features), batch), progress, diagnose)
+
+    def seen(self, outputs: Outputs, batch: TrainingSet) -> tuple[Any, ...]:
+        """What the objective reads of a batch and the network's outputs for it, in its order."""
         training_logits = self.network.head.training_logits(outputs.logits, batch.labels)
         projected = self.network.for_teacher(outputs)
-        weights = batch.w_ce, batch.w_kd
-        return self.objective(
-            outputs, training_logits, batch.labels, batch.teacher, *weights, projected, progress, diagnose
-        )
+        return outputs, training_logits, batch.labels, batch.teacher, batch.w_ce, batch.w_kd, projected
 
 
 @dataclass
@@ -100,6 +110,15 @@ class Fitted:
     best: dict[str, Tensor]
     best_epoch: int
     curves: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, row: dict[str, float], choose_by: str, network: Network) -> None:
+        """Note an evaluated epoch, and the network's weights if none before had a lower `choose_by`."""
+        best = self.curves["epoch"].index(self.best_epoch) if self.best_epoch else None
+        lowest = math.inf if best is None else self.curves[choose_by][best]
+        for name, value in row.items():
+            self.curves.setdefault(name, []).append(value)
+        if row[choose_by] < lowest:
+            self.best_epoch, self.best = row["epoch"], weights_of(network)
 
 
 def fit(
@@ -120,16 +139,13 @@ def fit(
     """
     if len(data.labels) < 2:
         raise UserError(f"Training needs at least 2 samples, got {len(data.labels)}.")
-    full, rest = divmod(len(data.labels), schedule.batch_size)
-    steps = schedule.epochs * (full + (rest > 1))
-    step = _Step(network, objective)
-    optimizer = torch.optim.AdamW(
-        step.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
-    )
+    steps = schedule.steps(len(data.labels))
+    step = Step(network, objective)
+    optimizer = schedule.optimizer(step.parameters())
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda count: schedule.factor(count, steps))
     step, optimizer, scheduler = accelerator.prepare(step, optimizer, scheduler)
     generator = torch.Generator().manual_seed(schedule.seed)
-    fitted, lowest = Fitted({}, {}, 0), math.inf
+    fitted = Fitted({}, {}, 0)
     done = 0
     for epoch in range(1, schedule.epochs + 1):
         evaluated = epoch % schedule.evaluate_every == 0 or epoch == schedule.epochs
@@ -146,28 +162,25 @@ def fit(
             for name, value in contributions.items():
                 parts.setdefault(name, []).append(value)
         means = {f"loss_{name}": float(sum(values)) / len(values) for name, values in parts.items()}
-        _check_finite(means, epoch)
+        check_finite(means, epoch)
         if not evaluated:
             continue
         row = {"epoch": epoch, "learning_rate": scheduler.get_last_lr()[0], **means, **evaluate(network.eval())}
-        for name, value in row.items():
-            fitted.curves.setdefault(name, []).append(value)
-        if row[choose_by] < lowest:
-            lowest, fitted.best_epoch, fitted.best = row[choose_by], epoch, _weights(network)
+        fitted.add(row, choose_by, network)
         if on_epoch:
             on_epoch(row)
-    fitted.last = _weights(network)
+    fitted.last = weights_of(network)
     return fitted
 
 
-def _weights(network: Network) -> dict[str, Tensor]:
+def weights_of(network: Network) -> dict[str, Tensor]:
     return {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in network.state_dict().items()
     }
 
 
-def _check_finite(means: dict[str, float], epoch: int) -> None:
+def check_finite(means: dict[str, float], epoch: int) -> None:
     # once an epoch: a look at every step would make a GPU wait for the host each time
     names = [name.removeprefix("loss_") for name, value in means.items() if not math.isfinite(value)]
     broken = [name for name in names if not name.endswith("_gradient")]  # a diagnosis, not the cause
