@@ -16,6 +16,7 @@ FLOORS = [
     {
         "records",
         "cache",
+        "checkpoint",
         "features",
         "objective",
         "methods",

@@ -98,18 +98,26 @@ print(artefact("things", {{"a": 1}}, build))
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_build_that_dies_leaves_nothing_that_counts(root, error):
+def test_a_build_that_dies_leaves_nothing_but_what_the_next_resumes_from(root, error):
     def die(folder):
-        (folder / "half").write_text("half")
+        (folder / "content").write_text("half")
+        (folder / cache.CHECKPOINTS).mkdir()
+        (folder / cache.CHECKPOINTS / "training").write_text("epoch 3")
         raise error("died")
+
+    def resume(folder):
+        assert (folder / cache.CHECKPOINTS / "training").read_text() == "epoch 3"
+        (folder / "content").write_text("whole")
 
     with pytest.raises(error, match="died"):
         cache.artefact("things", {"a": 1}, die)
     assert not list(root.rglob("recipe.json"))
-    calls = []
-    folder = cache.artefact("things", {"a": 1}, note(calls))
-    assert len(calls) == 1
+    other = cache.artefact("things", {"a": 2}, note([]))
+    assert sorted(path.name for path in other.iterdir()) == ["content", "recipe.json"]
+    folder = cache.artefact("things", {"a": 1}, resume)
     assert sorted(path.name for path in folder.iterdir()) == ["content", "recipe.json"]
+    assert (folder / "content").read_text() == "whole"
+    assert not list(root.rglob("*.part"))
 
 
 def test_a_tampered_recipe_is_refused():
@@ -157,6 +165,30 @@ def test_code_that_changes_changes_the_source_digest(tmp_path, monkeypatch):
     changed = digest()
     (tmp_path / "a.py").rename(tmp_path / "b.py")
     assert len({before, changed, digest()}) == 3
+
+
+def test_code_that_only_looks_on_is_left_out_of_the_source_digest(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "PACKAGE", tmp_path)
+    digest = cache.source_digest.__wrapped__
+
+    def change(name):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with (tmp_path / name).open("a") as file:
+            file.write("x = 1")
+        return digest()
+
+    before = change("training.py")
+    looking_on = ("sweep/table.py", "plots/theme.py", "widgets/__init__.py", "cli.py", "doctor.py", "__main__.py")
+    assert {change(name) for name in looking_on} == {before}
+    computing = ("training.py", "losses/l2.py", "losses/plots.py", "data/cli.py")  # rooms, not any file of that name
+    assert len({before, *(change(name) for name in computing)}) == 1 + len(computing)
+
+
+def test_no_number_depends_on_code_that_only_looks_on():
+    rooms = {name.removesuffix(".py") for name in cache.ONLOOKERS}
+    for path in cache.PACKAGE.rglob("*.py"):
+        if path.relative_to(cache.PACKAGE).parts[0] not in cache.ONLOOKERS:
+            assert not [name for name in rooms if f"xmkd_lib.{name}" in path.read_text()], path
 
 
 def test_tensors_that_cannot_be_read_are_named(tmp_path):

@@ -19,6 +19,9 @@ from xmkd_lib.errors import UserError
 from xmkd_lib.records import read_json, write_atomically
 
 PACKAGE = Path(__file__).parent
+CHECKPOINTS = "checkpoint"  # of trainings, in the folder of an unfinished artefact
+# They start runs and show results, and no number depends on them: a new figure makes no teacher or run obsolete.
+ONLOOKERS = {"sweep", "plots", "widgets", "cli.py", "doctor.py", "__main__.py"}
 
 
 def cache_root() -> Path:
@@ -31,10 +34,12 @@ def cache_root() -> Path:
 
 @cache
 def source_digest() -> str:
-    """A hash of the library's own code: what other code has computed is not taken for this code's."""
+    """A hash of the library's own code that numbers depend on: what other code has computed is not taken for this's."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
+        name = path.relative_to(PACKAGE)
+        if name.parts[0] not in ONLOOKERS:
+            digest.update(name.as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -67,9 +72,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def artefact(kind: str, recipe: dict[str, Any], build: Callable[[Path], None]) -> Path:
     """The folder of a cached artefact; `build(folder)` fills it when nobody has yet.
 
-    The folder's name hashes `recipe` and the library's code. Of several processes one builds while the others wait; a
-    build that dies leaves nothing that counts. UserError when the cache folder cannot be written, or when what lies
-    there was made by another recipe.
+    The folder's name hashes `recipe` and the library's code. Of several processes one builds while the others wait. A
+    build that dies leaves nothing that counts, but the next one gets its folder: trainings resume from what they keep
+    in `folder/CHECKPOINTS`, which the finished artefact lacks. UserError when the cache folder cannot be written, or
+    when what lies there was made by another recipe.
     """
     recipe = json.loads(json.dumps({**recipe, "code": source_digest()}))  # as it will be read back: tuples are lists
     folder = cache_root() / kind / digest(recipe)
@@ -84,9 +90,9 @@ def artefact(kind: str, recipe: dict[str, Any], build: Callable[[Path], None]) -
     with lock:
         if not folder.exists():
             unfinished = folder.with_suffix(".part")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
+            unfinished.mkdir(exist_ok=True)
             build(unfinished)
+            shutil.rmtree(unfinished / CHECKPOINTS, ignore_errors=True)
             write_atomically(unfinished / "recipe.json", json.dumps(recipe, indent=1, sort_keys=True))
             unfinished.replace(folder)
     if read_json(folder / "recipe.json") != recipe:

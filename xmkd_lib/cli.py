@@ -143,24 +143,77 @@ def losses(
 @sweeps.command("run", epilog="Example: xmkd sweep run notebooks/sweeps/quick.yaml --workers 2")
 def sweep_run(
     spec: Annotated[Path, typer.Argument(help="a YAML specification, see notebooks/sweeps/")],
-    workers: Annotated[int | None, typer.Option(min=1, help="runs at a time, one thread each")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="runs at a time")] = None,
     preset: Annotated[str | None, typer.Option(help="smoke, demo or full, instead of the specification's")] = None,
     out: Annotated[Path | None, typer.Option(help="the sweep's folder; runs/<name> if not given")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and how long it may take")] = False,
+    timeout: Annotated[float | None, typer.Option(min=0, help="seconds that a run may take")] = None,
+    retry_failed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="try each failed run up to N times more, after the others")
+    ] = 0,
+    max_failures: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="start no further run after N failures")
+    ] = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="the same as --max-failures 1")] = False,
+    force: Annotated[bool, typer.Option("--force", help="run everything again; old attempts are kept")] = False,
+    accept_changed: Annotated[
+        bool, typer.Option("--accept-changed", help="keep finished runs of other code or another notebook")
+    ] = False,
+    rerun_changed: Annotated[bool, typer.Option("--rerun-changed", help="run those again")] = False,
+    runs_per_gpu: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="N runs at a time on each CUDA device")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="tcp://host:port or the scheduler file of a dask cluster")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="local:N", help="start a dask cluster of N workers here")
+    ] = None,
 ) -> None:
     """Run what is missing of a sweep, then print its table and write report.html and results.csv.
 
-    Ctrl-C keeps finished runs; the same command goes on where it stopped.
+    Ctrl-C keeps finished runs; the same command goes on where it stopped: failed, killed and damaged runs are run again,
+    valid ones never.
     """
-    from xmkd_lib.sweep import Sweep
-    from xmkd_lib.sweep.live import run_sweep
+    from xmkd_lib.sweep.live import Options, run_sweep, show_plan
+    from xmkd_lib.sweep.spec import Sweep
 
-    sweep = Sweep.read(spec)
-    if preset is not None:
-        sweep = sweep.model_copy(update={"preset": preset})
+    if accept_changed and rerun_changed:
+        raise UserError("--accept-changed and --rerun-changed exclude each other. Give one.")
+    if scheduler and cluster:
+        raise UserError("--scheduler and --cluster exclude each other. Give one.")
+    if cluster and not cluster.startswith("local:"):
+        raise UserError(f"--cluster {cluster}: write local:N; for a cluster that runs already give --scheduler.")
+    instead = {name: value for name, value in (("preset", preset), ("timeout", timeout)) if value is not None}
+    sweep = Sweep.read(spec, **instead)
     folder = out or Path("runs") / sweep.name
+    options = Options(
+        workers=workers,
+        runs_per_gpu=runs_per_gpu,
+        force=force,
+        accept_changed=accept_changed,
+        rerun_changed=rerun_changed,
+        retry_failed=retry_failed,
+        max_failures=1 if fail_fast else max_failures,
+        cluster=scheduler or cluster,
+    )
+    if dry_run:
+        show_plan(sweep, folder, console, options)
+        return
     _check_writable(folder)
-    if not run_sweep(sweep, folder, console, workers):
+    if not run_sweep(sweep, folder, console, options):
         raise typer.Exit(1)
+
+
+@sweeps.command("status", epilog="Example: xmkd sweep status runs/quick --watch")
+def sweep_status(
+    folder: Annotated[Path, typer.Argument(help="a sweep's folder")],
+    watch: Annotated[bool, typer.Option("--watch", help="go on until the sweep has ended")] = False,
+) -> None:
+    """Say what a sweep is doing, from another terminal: done, running with the last figures, failed, time left."""
+    from xmkd_lib.sweep.status import show
+
+    show(folder, console, watch)
 
 
 @sweeps.command("report", epilog="Example: xmkd sweep report runs/quick")

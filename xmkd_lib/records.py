@@ -69,8 +69,11 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: no valid JSON ({error}). Delete it and run again.") from None
 
 
-def write_atomically(path: str | Path, content: str | bytes) -> Path:
-    """Write a file beside its place and rename it: a reader finds the old or the new content, never a part."""
+def write_atomically(path: str | Path, content: str | bytes, durable: bool = True) -> Path:
+    """Write a file beside its place and rename it: a reader finds the old or the new content, never a part.
+
+    durable: also after a power cut, for which the content must be on the disk before it gets the name.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
@@ -78,11 +81,24 @@ def write_atomically(path: str | Path, content: str | bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files that others cannot read
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)  # there only if writing failed or was interrupted
     return path
+
+
+def check_writable(folder: str | Path) -> None:
+    """Make the folder and write a file for a moment, before work is done whose results it shall hold. UserError."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}). Choose another folder.") from None
 
 
 def environment(device: str) -> dict[str, str]:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from xmkd_lib import data, losses, models, weighting
 from xmkd_lib.assessment import assess, check_trials, distance, val_error
-from xmkd_lib.cache import artefact, code_of, read_tensors
+from xmkd_lib.cache import CHECKPOINTS, artefact, code_of, digest, read_tensors
+from xmkd_lib.checkpoint import Checkpoint
 from xmkd_lib.data.pairing import pair
 from xmkd_lib.errors import UserError
 from xmkd_lib.features import extract, preprocessing, shifted, tokenizer
@@ -138,14 +139,12 @@ class Study:
     def reference(self) -> dict[str, Tensor]:
         """Per split, embeddings of a student trained without distillation, at its chosen epoch; on the CPU."""
         with self._timed("reference_seconds"):
-            recipe = self._training_recipe(STUDENT_SETTINGS, self.dataset.student_modality)
-            folder = artefact("references", recipe, self._build_reference)
+            folder = artefact("references", self._reference_recipe, self._build_reference)
         return read_tensors(folder / "reference.safetensors")
 
     def offer_reference(self, network: Network) -> None:
         """Let the other methods of this seed use a student that was trained without distillation as their reference."""
-        recipe = self._training_recipe(STUDENT_SETTINGS, self.dataset.student_modality)
-        artefact("references", recipe, lambda folder: self._save_reference(network, folder))
+        artefact("references", self._reference_recipe, lambda folder: self._save_reference(network, folder))
 
     def student(self) -> Network:
         """A new student, with the same initial weights for every method of one seed."""
@@ -226,23 +225,44 @@ class Study:
         return split
 
     @_own_threads
-    def train(self, terms: list[Term], on_epoch: OnEpoch | None = None) -> tuple[Network, Fitted]:
-        """Train a new student: the student at the last epoch, and both epochs' weights with the curves."""
+    def train(
+        self, terms: list[Term], on_epoch: OnEpoch | None = None, checkpoint: Checkpoint | None = None
+    ) -> tuple[Network, Fitted]:
+        """Train a new student: the student at the last epoch, and both epochs' weights with the curves.
+
+        checkpoint: where to save to, and to resume from; the caller makes it by `checkpoint` and removes it.
+        """
         network, objective, training = self.untrained(terms)
-        fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch)
+        fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch, checkpoint)
         return network, fitted
 
     def untrained(self, terms: list[Term]) -> tuple[Network, Objective, TrainingSet]:
         """A new student, what it minimises and what it learns from, on the device."""
         network = self.student()
         teacher = self.teacher["train"]  # also without terms: each assessment measures the distance to it
-        weights = self.quality_weights() if self.experiment.quality_variant and terms else (None, None)
+        weights = self._weights_of(terms)
         augment = self._augmentation(self.dataset.student_modality)
         training = TrainingSet(self.features["train"], self._train_labels(), teacher, *weights, augment)
         with _seeded(self.experiment.seed):  # of layers that losses bring of their own
             context = self._context(network) if terms else Context()
             objective = Objective(terms, context, self.experiment.label_smoothing)
         return network, objective.to(self.device), training
+
+    def checkpoint(self, path: Path, terms: list[Term]) -> Checkpoint:
+        """The place of a student's training, its key made of all that the student's numbers depend on."""
+        weights = [None if w is None else digest(w.tolist()) for w in self._weights_of(terms)]
+        key = {
+            **self._training_recipe(tuple(Experiment.model_fields), self.dataset.student_modality),
+            "bank": self.bank.key,
+            "terms": [term.model_dump(mode="json") for term in terms],  # with measured margins
+            "code_of_losses": [code_of(LOSSES[term.loss]) for term in terms],
+            "weights": weights,
+        }
+        return Checkpoint(path, key)
+
+    def _weights_of(self, terms: list[Term]) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """The weights that a student is trained with by these terms."""
+        return self.quality_weights() if self.experiment.quality_variant and terms else (None, None)
 
     def _context(self, network: Network | None = None) -> Context:
         """What losses may take from the teacher and, where there is one already, from the student."""
@@ -303,11 +323,12 @@ class Study:
         epochs: int,
         assess: Assess,
         on_epoch: OnEpoch | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Fitted:
         with _seeded(self.experiment.seed):  # of models and losses that draw at random while they train
             return fit(
                 network, objective, training, self.schedule(epochs), self.accelerator(),
-                partial(self.held_out, assess), "val_error", on_epoch,
+                partial(self.held_out, assess), "val_error", on_epoch, checkpoint,
             )  # fmt: skip
 
     def accelerator(self) -> Accelerator:
@@ -325,7 +346,9 @@ class Study:
         return {**metrics, "val_error": val_error(self.dataset, metrics)}
 
     def _build_reference(self, folder: Path) -> None:
-        network, fitted = self.train([])
+        # keyed as the artefact is, without the method: whichever run comes next goes on with it
+        checkpoint = Checkpoint(folder / CHECKPOINTS / "reference.safetensors", self._reference_recipe)
+        network, fitted = self.train([], checkpoint=checkpoint)
         network.load_state_dict(fitted.best)
         self._save_reference(network, folder)
 
@@ -370,8 +393,9 @@ class Study:
 
     @cached_property
     def _teaching(self) -> Teaching:
-        def train(network: Network, training: TrainingSet, assess: Assess) -> Fitted:
-            return self._fit(network, Objective([]), training, self.experiment.teacher_epochs, assess)
+        def train(network: Network, training: TrainingSet, assess: Assess, checkpoint: Checkpoint) -> Fitted:
+            epochs = self.experiment.teacher_epochs
+            return self._fit(network, Objective([]), training, epochs, assess, checkpoint=checkpoint)
 
         return Teaching(
             experiment=self.experiment,
@@ -389,6 +413,10 @@ class Study:
         started = time.perf_counter()
         yield
         self.timings[name] = time.perf_counter() - started
+
+    @property
+    def _reference_recipe(self) -> dict[str, Any]:
+        return self._training_recipe(STUDENT_SETTINGS, self.dataset.student_modality)
 
     def _training_recipe(self, names: tuple[str, ...], modality: str) -> dict[str, Any]:
         chosen = [getattr(self.experiment, name) for name in ("teacher_model", "student_model") if name in names]

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from xmkd_lib.assessment import assess
 from xmkd_lib.augmentation import VIEWS, view
-from xmkd_lib.cache import artefact, read_tensors
+from xmkd_lib.cache import CHECKPOINTS, artefact, read_tensors
+from xmkd_lib.checkpoint import Checkpoint
 from xmkd_lib.data import PairedDataset
 from xmkd_lib.errors import UserError
 from xmkd_lib.features import CHUNK, extract
@@ -41,7 +42,8 @@ class Teaching:
 
     modality: what the teacher reads. labels: of all rows, on the device. recipe: what a teacher's weights depend on,
     beside the width of its embedding. `new_network(modality, features, model, width, embedding_dim, margin)` has the
-    seed's initial weights; `fit(network, training set, assess)` trains it as a teacher; `augment` changes its batches.
+    seed's initial weights; `fit(network, training set, assess, checkpoint)` trains it as a teacher; `augment` changes
+    its batches.
     """
 
     experiment: Experiment
@@ -50,7 +52,7 @@ class Teaching:
     labels: Tensor
     recipe: dict[str, Any]
     new_network: Callable[..., Network]
-    fit: Callable[[Network, TrainingSet, Assess], Fitted]
+    fit: Callable[[Network, TrainingSet, Assess, Checkpoint], Fitted]
     augment: Augment | None
 
     @property
@@ -118,7 +120,7 @@ class Teaching:
 
     def _build_teacher(self, folder: Path) -> None:
         features = self._features()
-        network = self._train(features, self._rows("train"))
+        network = self._train(features, self._rows("train"), self._checkpoint(folder, "teacher"))
         weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
         save_file(weights, folder / "teacher.safetensors")
         TeacherBank.build(network, features, self.dataset, self.modality).save(folder / "bank.safetensors")
@@ -139,14 +141,18 @@ class Teaching:
     def _build_folds(self, folder: Path, held_out: list[Tensor]) -> None:
         features, rows = self._features(), self._rows("train")
         found = []
-        for positions in held_out:
+        for number, positions in enumerate(held_out):
             seen = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
             seen[positions.to(rows.device)] = False
-            found.append(infer(self._train(features, rows[seen]), features[rows]).map(Tensor.cpu))
+            network = self._train(features, rows[seen], self._checkpoint(folder, f"fold_{number}"))
+            found.append(infer(network, features[rows]).map(Tensor.cpu))
         embedding, logits = (torch.stack(outputs) for outputs in zip(*found, strict=True))
         save_file({"embedding": embedding, "logits": logits}, folder / "folds.safetensors")
 
-    def _train(self, features: Tensor, rows: Tensor) -> Network:
+    def _checkpoint(self, folder: Path, name: str) -> Checkpoint:
+        return Checkpoint(folder / CHECKPOINTS / f"{name}.safetensors", {**self._recipe, "name": name})
+
+    def _train(self, features: Tensor, rows: Tensor, checkpoint: Checkpoint) -> Network:
         """A teacher trained on some rows, at its validation-chosen epoch; an untrained one as it begins."""
         network = self._network(features)
         if self.experiment.teacher == "untrained":
@@ -158,7 +164,7 @@ class Teaching:
             return assess(self.dataset, outputs, self.modality)
 
         training = TrainingSet(features[rows], self.labels[rows], augment=self.augment)
-        network.load_state_dict(self.fit(network, training, assess_teacher).best)
+        network.load_state_dict(self.fit(network, training, assess_teacher, checkpoint).best)
         return network
 
     def _network(self, features: Tensor) -> Network:

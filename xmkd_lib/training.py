@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from xmkd_lib.checkpoint import Checkpoint, random_state, set_random_state
 from xmkd_lib.errors import UserError
 from xmkd_lib.models import Network
 from xmkd_lib.objective import Objective
@@ -120,6 +121,67 @@ class Fitted:
         if row[choose_by] < lowest:
             self.best_epoch, self.best = row["epoch"], weights_of(network)
 
+    def rows(self) -> list[dict[str, float]]:
+        """The curves by evaluated epoch."""
+        return [dict(zip(self.curves, row, strict=True)) for row in zip(*self.curves.values(), strict=True)]
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Leave the end of a training: `fit` with this checkpoint gives it back and trains nothing."""
+        checkpoint.save({"fitted": vars(self)})
+
+
+class _Progress:
+    """How far a training has come: all that changes as it goes on, which is what a checkpoint must hold.
+
+    Of network and losses these are the parameters and all buffers, also those that are not persistent: a loss that
+    remembers anything else, in a plain attribute, would not resume as it was.
+    """
+
+    def __init__(self, step: Step, optimizer: Any, scheduler: Any, generator: torch.Generator):
+        self.step, self.optimizer, self.scheduler, self.generator = step, optimizer, scheduler, generator
+        self.fitted = Fitted({}, {}, 0)
+        self.epoch = self.batches = 0
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        state = {
+            "tensors": self._tensors(),
+            "optimizer": _with_names(self.optimizer.state_dict()),
+            "scheduler": self.scheduler.state_dict(),
+            "generator": self.generator.get_state(),
+            "random": random_state(),
+            "fitted": vars(self.fitted),
+            "epoch": self.epoch,
+            "batches": self.batches,
+        }
+        checkpoint.save(state)
+
+    def resume(self, checkpoint: Checkpoint, epochs: int) -> None:
+        """Go to where the checkpoint was left; stay at the beginning where there is none that fits."""
+        state = checkpoint.load()
+        if state is None:
+            return
+        fitted = Fitted(**state["fitted"])
+        if "tensors" not in state:  # the end
+            if _alike(fitted.last, self.step.network.state_dict()):
+                self.step.network.load_state_dict(fitted.last)
+                self.fitted, self.epoch = fitted, epochs
+        elif _alike(state["tensors"], self._tensors()):
+            self._restore(state)
+            self.fitted = fitted
+
+    @torch.no_grad()
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name, value in self._tensors().items():
+            value.copy_(state["tensors"][name])
+        self.optimizer.load_state_dict(_with_layout(state["optimizer"], self.optimizer))
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.generator.set_state(state["generator"])
+        self.epoch, self.batches = state["epoch"], state["batches"]
+        set_random_state(state["random"])
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {**dict(self.step.named_parameters()), **dict(self.step.named_buffers())}
+
 
 def fit(
     network: Network,
@@ -130,31 +192,38 @@ def fit(
     evaluate: Callable[[Network], dict[str, float]],
     choose_by: str,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Fitted:
     """Train `network` with AdamW and return both epochs' weights; the network itself ends at the last epoch.
 
     `evaluate(network)` gives held-out figures at every evaluated epoch; the epoch with the lowest `choose_by` of them
     is the validation-chosen one, the earliest on a tie. `on_epoch` receives each row of the curves as it comes.
+    `checkpoint`: where to save at the end of an epoch, when a save is due, and at the end, and to resume from what
+    lies there, with the same numbers bit for bit on a CPU; `on_epoch` then receives the earlier rows first.
     Raises Diverged when the loss is no longer finite, UserError when there are fewer than two training samples.
     """
     if len(data.labels) < 2:
         raise UserError(f"Training needs at least 2 samples, got {len(data.labels)}.")
     steps = schedule.steps(len(data.labels))
-    step = Step(network, objective)
+    module = step = Step(network, objective)
     optimizer = schedule.optimizer(step.parameters())
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda count: schedule.factor(count, steps))
     step, optimizer, scheduler = accelerator.prepare(step, optimizer, scheduler)
     generator = torch.Generator().manual_seed(schedule.seed)
-    fitted = Fitted({}, {}, 0)
-    done = 0
-    for epoch in range(1, schedule.epochs + 1):
+    progress = _Progress(module, optimizer, scheduler, generator)
+    if checkpoint:
+        progress.resume(checkpoint, schedule.epochs)
+    fitted = progress.fitted
+    for row in fitted.rows() if on_epoch else ():
+        on_epoch(row)
+    for epoch in range(progress.epoch + 1, schedule.epochs + 1):
         evaluated = epoch % schedule.evaluate_every == 0 or epoch == schedule.epochs
         step.train()
         parts: dict[str, list[Tensor]] = {}
         for batch in data.batches(schedule.batch_size, generator):
-            done += 1
+            progress.batches += 1
             # shares of the gradient cost a pass through the losses: on one batch of an evaluated epoch
-            total, contributions = step(batch, done / steps, evaluated and not parts)
+            total, contributions = step(batch, progress.batches / steps, evaluated and not parts)
             accelerator.backward(total)
             optimizer.step()
             scheduler.step()
@@ -163,14 +232,42 @@ def fit(
                 parts.setdefault(name, []).append(value)
         means = {f"loss_{name}": float(sum(values)) / len(values) for name, values in parts.items()}
         check_finite(means, epoch)
-        if not evaluated:
-            continue
-        row = {"epoch": epoch, "learning_rate": scheduler.get_last_lr()[0], **means, **evaluate(network.eval())}
-        fitted.add(row, choose_by, network)
-        if on_epoch:
+        progress.epoch = epoch
+        if evaluated:
+            row = {"epoch": epoch, "learning_rate": scheduler.get_last_lr()[0], **means, **evaluate(network.eval())}
+            fitted.add(row, choose_by, network)
+        if epoch == schedule.epochs:
+            fitted.last = weights_of(network)
+        if checkpoint and epoch == schedule.epochs:
+            fitted.save(checkpoint)
+        elif checkpoint and checkpoint.due():
+            progress.save(checkpoint)
+        if evaluated and on_epoch:
             on_epoch(row)
-    fitted.last = weights_of(network)
     return fitted
+
+
+def _with_names(optimizer: dict[str, Any]) -> dict[str, Any]:
+    """An optimiser's state with strings for the numbers of parameters, as JSON needs them."""
+    return {**optimizer, "state": {str(number): state for number, state in optimizer["state"].items()}}
+
+
+def _with_layout(saved: dict[str, Any], optimizer: Any) -> dict[str, Any]:
+    """The inverse, with averages in their parameter's memory layout: the fused step reads both in storage order."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+    def like(name: str, value: Tensor, parameter: Tensor) -> Tensor:
+        return value if name == "step" else torch.empty_like(parameter).copy_(value)
+
+    state = {
+        int(number): {name: like(name, value, parameters[int(number)]) for name, value in averages.items()}
+        for number, averages in saved["state"].items()
+    }
+    return {**saved, "state": state}
+
+
+def _alike(saved: dict[str, Tensor], present: dict[str, Tensor]) -> bool:
+    return {name: value.shape for name, value in saved.items()} == {name: x.shape for name, x in present.items()}
 
 
 def weights_of(network: Network) -> dict[str, Tensor]:

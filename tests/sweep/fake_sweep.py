@@ -1,11 +1,14 @@
 """Invented run folders: numbers shaped like a study, made without training."""
 
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 
 from xmkd_lib.records import Result
+from xmkd_lib.sweep.reading import sha256
 
 # Test EER at the last and at the chosen epoch, training EER, training and test distance.
 WORLD = {
@@ -17,6 +20,18 @@ WORLD = {
     "soft": (0.169, 0.164, 0.021, 1.38, 1.63),
 }
 EPOCHS = 30
+PLAN = {
+    "format": 2,
+    "name": "fake",
+    "title": "An invented study",
+    "preset": "demo",
+    "notebook": "05_experiment.ipynb",
+    "baselines": ["none", "hard_feature"],
+    "metric": None,
+    "dataset": "people",
+    "seeds": [],
+    "runs": [],
+}
 
 
 def write_run(folder: Path, method: str, seed: int, shift: float = 0.0, **settings: object) -> Path:
@@ -56,18 +71,59 @@ def write_run(folder: Path, method: str, seed: int, shift: float = 0.0, **settin
         timings={"seconds": 41.0 + seed},
         environment={"python": "3.11.9", "torch": "2.13.0", "device": "cpu"},
     )
-    extra = "-".join(f"{name}={value}" for name, value in settings.items())
-    run = write_status(folder, f"{method}-s{seed}{extra}-0a1b2c3d".replace("/", "_"), "ok", method=method, seed=seed)
-    result.save(run / "result.json")
+    return write_result(folder, result, method=method, seed=seed, **settings)
+
+
+def write_result(folder: Path, result: Result, seed: int, **settings: object) -> Path:
+    """A finished run's folder with any result; settings: what the specification chose."""
+    digest = hashlib.sha256(repr((seed, settings)).encode()).hexdigest()[:8]
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "_", f"{settings.get('method', 'run')}-seed{seed}-{digest}").lstrip(".")
+    full = result.settings or {**settings, "seed": seed}
+    path = result.save(folder / name / "result.json")
+    return write_status(
+        folder, name, "ok", seed=seed, chosen=settings, settings=full, seconds=50.0, result=sha256(path)
+    )
+
+
+def change_result(run: Path, **changes: object) -> None:
+    """Write a run's result with other entries, and vouch for it."""
+    result, status = run / "result.json", run / "status.json"
+    result.write_text(json.dumps(json.loads(result.read_text()) | changes))
+    status.write_text(json.dumps(json.loads(status.read_text()) | {"result": sha256(result)}))
+
+
+def write_status(
+    folder: Path,
+    name: str,
+    state: str,
+    reason: str | None = None,
+    seed: int = 0,
+    method: str = "none",
+    chosen: dict[str, object] | None = None,
+    **more: object,
+) -> Path:
+    """A planned run's folder with its status alone; a queued run has not even a folder."""
+    run, chosen = folder / name, chosen or {"method": method}
+    write_plan(folder, name, seed, chosen)
+    if state != "queued":
+        run.mkdir(parents=True, exist_ok=True)
+        status = {"format": 2, "state": state, "reason": reason, "seed": seed, "attempt": 1, "seconds": None}
+        (run / "status.json").write_text(json.dumps(status | {"settings": chosen} | more))
     return run
 
 
-def write_status(folder: Path, name: str, state: str, reason: str | None = None, **more: object) -> Path:
-    """A run's folder with its status alone."""
-    run = folder / name
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "status.json").write_text(json.dumps({"state": state, "reason": reason, **more}))
-    return run
+def write_plan(folder: Path, name: str, seed: int, settings: dict[str, object]) -> None:
+    """Add a run to the folder's plan, which the first one makes."""
+    plan = json.loads((folder / "plan.json").read_text()) if (folder / "plan.json").is_file() else PLAN
+    runs = [run for run in plan["runs"] if run["name"] != name]
+    change_plan(folder, plan, runs=[*runs, {"name": name, "seed": seed, "settings": settings}])
+
+
+def change_plan(folder: Path, plan: dict[str, object] | None = None, **changes: object) -> None:
+    """Write the folder's plan with other entries."""
+    plan = plan or (json.loads((folder / "plan.json").read_text()) if (folder / "plan.json").is_file() else PLAN)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plan.json").write_text(json.dumps(plan | changes))
 
 
 def write_sweep(folder: Path, seeds: int = 4, methods: tuple[str, ...] = tuple(WORLD), **settings: object) -> Path:

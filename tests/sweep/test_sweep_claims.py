@@ -44,31 +44,40 @@ def test_higher_accuracy_is_what_beating_means():
 
 
 @pytest.mark.parametrize(
-    ("eer", "distance", "verdict"),
+    ("eer", "train", "test", "verdict"),
     [
-        ([0.3, 0.3, 0.33], [0.3, 0.3, 0.4], "supported"),
-        ([0.3, 0.3, 0.33], [2.3, 2.3, 2.4], "contradicted"),  # worse, but not for being closer in training
-        ([0.1, 0.1, 0.13], [0.3, 0.3, 0.4], "contradicted"),
-        ([0.19, 0.22, 0.21], [0.3, 0.3, 0.4], "not shown"),
-        ([0.3, 0.3, 0.33], [1.9, 2.1, 2.0], "not shown"),
+        ([0.3, 0.3, 0.33], [0.3, 0.3, 0.4], [1.7, 1.8, 1.7], "supported"),
+        ([0.3, 0.3, 0.33], [2.3, 2.3, 2.4], [2.0, 2.0, 2.0], "contradicted"),  # worse, but not closer in training
+        ([0.1, 0.1, 0.13], [0.3, 0.3, 0.4], [1.7, 1.8, 1.7], "contradicted"),
+        ([0.3, 0.3, 0.33], [0.3, 0.3, 0.4], [0.1, 0.1, 0.1], "contradicted"),  # the test followed, and further
+        ([0.19, 0.22, 0.21], [0.3, 0.3, 0.4], [1.7, 1.8, 1.7], "not shown"),
+        ([0.3, 0.3, 0.33], [1.9, 2.1, 2.0], [2.0, 2.0, 2.0], "not shown"),
+        ([0.3, 0.3, 0.33], [0.3, 0.3, 0.4], [0.2, 0.3, 0.5], "not shown"),  # the test followed as far
     ],
 )
-def test_overfitting_needs_both_a_closer_training_fit_and_a_worse_test(eer, distance, verdict):
-    base = {"test_eer": [0.2, 0.21, 0.22], "train_distance": [2.0, 2.0, 2.0]}
-    table = frame(none=base, hard_feature={"test_eer": eer, "train_distance": distance})
+def test_overfitting_needs_a_worse_test_a_closer_training_fit_and_a_test_distance_left_behind(
+    eer, train, test, verdict
+):
+    base = {"test_eer": [0.2, 0.21, 0.22], "train_distance": [2.0, 2.0, 2.0], "test_distance": [2.0, 2.0, 2.0]}
+    table = frame(none=base, hard_feature={"test_eer": eer, "train_distance": train, "test_distance": test})
     assert verdicts(table, OVERFITS)[""] == verdict
 
 
-def test_overfitting_without_a_training_distance_is_not_tested():
-    table = frame(none={"test_eer": [0.2, 0.21]}, hard_feature={"test_eer": [0.3, 0.31]})
+@pytest.mark.parametrize("known", [(), ("train_distance",), ("test_distance",)])
+def test_overfitting_without_both_distances_is_not_tested(known):
+    distances = {key: [1.0, 1.0] for key in known}
+    table = frame(none={"test_eer": [0.2, 0.21], **distances}, hard_feature={"test_eer": [0.3, 0.31], **distances})
     assert verdicts(table, OVERFITS)[""] == "not tested"
 
 
-def test_both_parts_share_the_larger_p():
-    base = {"test_eer": [0.2, 0.21, 0.22, 0.2], "train_distance": [2.0] * 4}
-    hard = {"test_eer": [0.3, 0.31, 0.32, 0.19], "train_distance": [0.3] * 4}
+def test_all_parts_share_the_largest_p():
+    base = {"test_eer": [0.2, 0.21, 0.22, 0.2], "train_distance": [2.0] * 4, "test_distance": [2.0] * 4}
+    hard = {"test_eer": [0.3, 0.31, 0.32, 0.19], "train_distance": [0.3] * 4, "test_distance": [1.7] * 4}
     (finding, _) = examine(frame(none=base, hard_feature=hard), "test_eer", [OVERFITS])
-    assert finding.distance.p == 0.125
+    assert {name: (d.p, round(d.mean, 6)) for name, d in finding.distances.items()} == {
+        "train_distance": (0.125, -1.7),
+        "test_distance": (0.125, -0.3),
+    }
     assert finding.p == finding.difference.p == 0.25
 
 

@@ -1,85 +1,26 @@
-"""Sweeps executed for real: notebooks, worker processes, failures, interruption, resumption."""
+"""Sweeps executed for real: notebooks, worker processes, what counts as ok, resumption."""
 
-import io
 import json
+import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import nbformat
 import pandas as pd
 import psutil
 import pytest
-import yaml
-from rich.console import Console
+from tiny import PARAMETERS, RESULT, family, notebook, printed, specification, start, states, statuses, table, wait_for
 
+from xmkd_lib.errors import UserError
 from xmkd_lib.records import Result
 from xmkd_lib.sweep import Sweep
-from xmkd_lib.sweep.live import run_sweep
-
-BROKEN = """
-if method == "hard_feature":
-    raise RuntimeError("a planted failure [with brackets]")
-if method == "soft_feature":
-    import os, signal
-    os.kill(os.getppid(), signal.SIGKILL)  # the worker
-"""
-PARAMETERS = """
-dataset: str = 'people'
-method: str = 'none'
-seed: int = 0
-preset: str = 'smoke'
-settings: dict = {}
-out: str = ''
-"""
-RESULT = """
-from xmkd_lib.records import Result
-
-settings = {"dataset": dataset, "method": method, "seed": seed}
-names = [f"{split}_{name}{s}" for split in ("train", "test") for name in ("eer", "distance") for s in ("", "_best")]
-metrics = {name: 0.1 + seed / 100 for name in names} | {"best_epoch": 1}
-result = Result(settings=settings, metrics=metrics, curves={"epoch": [1]}, timings={"seconds": 0.1}, environment={})
-result.save(f"{out}/result.json")
-"""
-
-
-def notebook(path, *sources):
-    book = nbformat.v4.new_notebook()
-    for source in (PARAMETERS, *sources):
-        book.cells.append(nbformat.v4.new_code_cell(source))
-    book.cells[0].metadata["tags"] = ["parameters"]
-    nbformat.write(book, path)
-
-
-def specification(folder, methods, seeds, **more):
-    content = {
-        "name": "tiny",
-        "title": "Tiny",
-        "notebook": "n.ipynb",
-        "preset": "smoke",
-        "grid": {"method": methods},
-        "seeds": seeds,
-    }
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(content | more))
-    return path
-
-
-def printed(sweep, folder, **kwargs):
-    console = Console(record=True, width=120, file=io.StringIO())
-    done = run_sweep(sweep, folder, console, **kwargs)
-    return done, console.export_text()
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory, repository):
     """The shipped notebook in the smoke preset: two methods, two seeds."""
     place = tmp_path_factory.mktemp("real")
-    path = specification(
-        place, ["none", "soft_feature"], [0, 1], notebook=str(repository / "notebooks" / "05_experiment.ipynb")
-    )
+    shipped = str(repository / "notebooks" / "05_experiment.ipynb")
+    path = specification(place, ["none", "soft_feature"], notebook=shipped, figures=["training.png"])
     sweep, folder = Sweep.read(path), place / "runs"
     return sweep, folder, *printed(sweep, folder)
 
@@ -92,9 +33,11 @@ def test_every_run_leaves_a_whole_folder(real):
     assert "soft_feature" in text
     for run in sweep.runs():
         home = folder / run.name
-        assert json.loads((home / "status.json").read_text())["state"] == "ok"
+        status = json.loads((home / "status.json").read_text())
+        assert (status["state"], status["attempt"]) == ("ok", 1)
+        assert status["peak_memory"] is None or status["peak_memory"] > 1e7
         result = Result.load(home / "result.json")
-        assert result.settings == run.experiment.model_dump(mode="json")
+        assert result.settings == status["settings"] == sweep.full_settings(run)
         executed = nbformat.read(home / "notebook.ipynb", 4)
         assert any("image/png" in o.get("data", {}) for cell in executed.cells for o in cell.get("outputs", []))
         assert (home / "figures" / "training.png").stat().st_size > 5000
@@ -119,92 +62,197 @@ def test_the_report_is_one_page_that_says_synthetic(real):
 
 def test_a_second_call_skips_what_is_done_and_a_damaged_result_is_run_again(real):
     sweep, folder, *_ = real
-    untouched, damaged = (folder / run.name / "result.json" for run in sweep.runs()[:2])
+    untouched, damaged = (folder / run.name / "result.json" for run in list(sweep.runs())[:2])
     before = untouched.stat().st_mtime_ns
     _, text = printed(sweep, folder)
     assert "0 runs to do, 4 done before" in text
     expected = Result.load(damaged).metrics
     damaged.write_text(damaged.read_text()[:100])
     _, text = printed(sweep, folder)
-    assert "1 runs to do, 3 done before" in text
+    assert "1 runs to do, 3 done before. To do: 1 invalid." in text
     assert untouched.stat().st_mtime_ns == before
     assert Result.load(damaged).metrics == expected, "bit for bit"
+    assert (damaged.parent / "attempts" / "1" / "result.json").stat().st_size == 100
+    assert statuses(folder)[damaged.parent.name]["attempt"] == 2
 
 
-def test_failures_and_dead_workers_fail_their_run_alone(tmp_path):
-    notebook(tmp_path / "n.ipynb", BROKEN, RESULT)
-    sweep = Sweep.read(specification(tmp_path, ["hard_feature", "soft_feature", "none", "soft"], [0, 1]))
+def test_a_forked_kernel_and_an_ordinary_one_give_the_same_numbers(real, tmp_path, monkeypatch):
+    sweep, folder, *_ = real
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.platform = 'linux-without-forks'\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done, _ = printed(sweep, tmp_path / "runs")
+    assert done
+    assert table(tmp_path / "runs") == table(folder)
+
+
+BROKEN = {
+    "raise RuntimeError('a planted failure [with brackets]')": (
+        "failed",
+        "RuntimeError: a planted failure [with brackets]",
+    ),
+    "import os; os.kill(os.getpid(), 9)": ("killed", "the kernel ended by signal 9 (SIGKILL)"),
+    "import os; os._exit(3)": ("killed", "the kernel ended with exit code 3"),
+    "bytearray(10**15)": ("failed", "out of memory: MemoryError"),
+    "raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')": (
+        "failed",
+        "out of memory: RuntimeError: CUDA",
+    ),
+    "import time; time.sleep(60)": ("timeout", "took longer than 6 s"),
+    "held = []\nwhile True: held.append(bytes([1]) * 50_000_000)": ("failed", "out of memory: held"),
+    "import os, psutil; psutil.Process(os.getpid()).parent().parent().kill()": (
+        "killed",
+        "the worker process ended by signal 9",
+    ),
+    "import pathlib; pathlib.Path(out, 'result.json').unlink()": ("invalid", "result.json: no such file"),
+    "import pathlib; pathlib.Path(out, 'result.json').write_text('')": ("invalid", "result.json: no valid JSON"),
+    "import pathlib; p = pathlib.Path(out, 'result.json'); p.write_text(p.read_text().replace('0.1', 'NaN'))": (
+        "invalid",
+        "not finite: ",
+    ),
+    "del result.metrics['test_eer']; result.save(f'{out}/result.json')": ("invalid", "has no metric 'test_eer'"),
+    "result.settings['seed'] = 9; result.save(f'{out}/result.json')": ("invalid", "was made with seed = 9"),
+    "import ipywidgets\nbox = ipywidgets.Output()\nwith box:\n    1 / 0\nbox": (
+        "invalid",
+        "an error in a widget: ZeroDivisionError: division by zero",
+    ),
+    "import ipywidgets\nipywidgets.interact(lambda x: 1 / x, x=0)": (
+        "invalid",
+        "an error in a widget: ZeroDivisionError: division by zero",
+    ),
+    "import pathlib; pathlib.Path(out, 'figures', 'f.png').write_bytes(b'')": ("invalid", "f.png: is missing or empty"),
+    "import pathlib; p = pathlib.Path(out, 'figures', 'f.png'); p.write_bytes(p.read_bytes()[:60])": (
+        "invalid",
+        "f.png: is no whole image",
+    ),
+}
+FIGURE = """
+import pathlib, PIL.Image
+pathlib.Path(out, "figures").mkdir()
+PIL.Image.new("RGB", (64, 64), (200, 30, 30)).save(f"{out}/figures/f.png")
+"""
+
+
+def test_what_breaks_the_contract_never_counts(tmp_path):
+    body = "\n".join(f"if zoom == {place}:\n    exec({code!r})" for place, code in enumerate(BROKEN))
+    notebook(tmp_path / "n.ipynb", RESULT, FIGURE, body, parameters=PARAMETERS + "zoom: int = -1\n")
+    grid = {"method": ["none"], "zoom": [*range(len(BROKEN)), -1]}
+    path = specification(tmp_path, seeds=[0], grid=grid, figures=["f.png"], timeout=6, memory_gb=2)
+    sweep = Sweep.read(path)
     done, text = printed(sweep, tmp_path / "runs", workers=2)
     assert not done
-    states = {
-        run.name.split("-")[0]: json.loads((tmp_path / "runs" / run.name / "status.json").read_text())
-        for run in sweep.runs()
-    }
-    assert {name: status["state"] for name, status in states.items()} == {
-        "hard_feature": "failed", "soft_feature": "failed", "none": "ok", "soft": "ok",
-    }  # fmt: skip
-    assert states["hard_feature"]["reason"] == "RuntimeError: a planted failure [with brackets]"
-    assert "ended by signal 9" in states["soft_feature"]["reason"]
-    assert "4 of 8 runs failed" in text
-    assert "a planted failure [with brackets]" in text
-    assert len(pd.read_csv(tmp_path / "runs" / "results.csv")) == 4
-    assert "planted failure" in (tmp_path / "runs" / "report.html").read_text()
+    found = statuses(tmp_path / "runs")
+    by_zoom = {run.chosen["zoom"]: found[run.name] for run in sweep.runs()}
+    for place, (code, (state, reason)) in enumerate(BROKEN.items()):
+        assert by_zoom[place]["state"] == state, (code, by_zoom[place]["reason"])
+        assert reason in by_zoom[place]["reason"], code
+        assert reason in text.replace("\n", ""), code
+    assert by_zoom[-1]["state"] == "ok"
+    assert len(pd.read_csv(tmp_path / "runs" / "results.csv")) == 1
+    page = (tmp_path / "runs" / "report.html").read_text()
+    assert "a planted failure" in page
+    _, text = printed(sweep, tmp_path / "runs", workers=2, max_failures=1)
+    assert "17 runs to do, 1 done before. To do: 9 invalid, 4 failed, 3 killed, 1 timeout." in text
+    assert "runs were not started" in text
 
 
-def test_a_notebook_that_writes_no_result_or_nan_has_failed(tmp_path):
-    notebook(tmp_path / "n.ipynb", RESULT + "\nif seed:\n    import pathlib; pathlib.Path(out, 'result.json').unlink()")
-    sweep = Sweep.read(specification(tmp_path, ["none"], [0, 1]))
-    done, text = printed(sweep, tmp_path / "runs", workers=1)
-    assert not done
-    assert "result.json: no such file" in text.replace("\n", "")
+def test_a_printed_gigabyte_is_cut_and_the_run_is_fine(tmp_path):
+    notebook(tmp_path / "n.ipynb", "line = 'x' * 1000\nfor _ in range(10**6): print(line)", RESULT)
+    done, _ = printed(Sweep.read(specification(tmp_path, seeds=[0])), tmp_path / "runs", workers=1)
+    assert done
+    (executed,) = (tmp_path / "runs").glob("*/notebook.ipynb")
+    assert executed.stat().st_size < 40e6
+    assert "Output beyond 20,000,000 characters is left out" in executed.read_text()
+
+
+def test_a_failed_run_is_tried_again_when_asked(tmp_path):
+    flaky = "import pathlib\nmarker = pathlib.Path(out).parent / f'seen{seed}'\nif not marker.exists():\n    marker.touch(); 1 / 0"
+    notebook(tmp_path / "n.ipynb", flaky, RESULT)
+    done, text = printed(Sweep.read(specification(tmp_path)), tmp_path / "runs", workers=1, retry_failed=1)
+    assert done
+    assert text.count("to be tried again") == 2
+    assert states(tmp_path / "runs") == ["ok", "ok"]
+    assert len(list((tmp_path / "runs").glob("*/attempts/1/notebook.ipynb"))) == 2
+
+
+def test_force_and_changed_notebooks(tmp_path):
+    notebook(tmp_path / "n.ipynb", RESULT)
+    path, folder = specification(tmp_path), tmp_path / "runs"
+    assert printed(Sweep.read(path), folder)[0]
+    _, text = printed(Sweep.read(path), folder, force=True)
+    assert "2 runs to do, 0 done before" in text
+    notebook(tmp_path / "n.ipynb", RESULT, "# a second thought")
+    before = {name: status["attempt"] for name, status in statuses(folder).items()}
+    with pytest.raises(UserError, match=r"2 finished runs were made by other code .*--accept-changed.*--rerun-changed"):
+        printed(Sweep.read(path), folder)
+    assert {name: status["attempt"] for name, status in statuses(folder).items()} == before
+    _, text = printed(Sweep.read(path), folder, accept_changed=True)
+    assert "0 runs to do, 2 done before" in text
+    _, text = printed(Sweep.read(path), folder, rerun_changed=True)
+    assert "2 runs to do, 0 done before" in text
+    assert {status["attempt"] for status in statuses(folder).values()} == {3}
+    assert "0 runs to do, 2 done before" in printed(Sweep.read(path), folder)[1]
+
+
+def test_a_users_own_notebook(tmp_path):
+    own = "seed: int = 0\nrate: float = 0.1\nout: str = ''\n"
+    body = "from xmkd_lib.records import Result\nResult(metrics={'test_loss': rate + seed}).save(f'{out}/result.json')"
+    notebook(tmp_path / "n.ipynb", body, parameters=own)
+    path = specification(tmp_path, grid={"rate": [0.1, 0.2]}, metric="test_loss", preset="demo")
+    done, text = printed(Sweep.read(path), tmp_path / "runs")
+    assert done
+    assert "test_loss 0.100" in text
+    frame = pd.read_csv(tmp_path / "runs" / "results.csv")
+    assert list(zip(frame.rate, frame.seed, frame.test_loss, strict=True)) == [
+        (0.1, 0, 0.1), (0.1, 1, 1.1), (0.2, 0, 0.2), (0.2, 1, 1.2),
+    ]  # fmt: skip
+
+
+def test_threads_and_devices_are_assigned(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    seen = "import os, pathlib, time\ntime.sleep(1)\npathlib.Path(out, 'seen').write_text(os.environ['CUDA_VISIBLE_DEVICES'] + os.environ['OMP_NUM_THREADS'])"
+    notebook(tmp_path / "n.ipynb", seen, RESULT)
+    path = specification(tmp_path, seeds=range(4), threads=3)
+    assert printed(Sweep.read(path), tmp_path / "runs", runs_per_gpu=2)[0]
+    assert sorted(file.read_text() for file in (tmp_path / "runs").glob("*/seen")) == ["33", "33", "53", "53"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_keeps_what_is_finished_and_leaves_no_process(tmp_path, how):
     notebook(tmp_path / "n.ipynb", "if seed == 1:\n    import time; time.sleep(600)", RESULT)
-    path = specification(tmp_path, ["none", "soft"], [0, 1])
-    command = [sys.executable, "-m", "xmkd_lib.cli", "sweep", "run", str(path), "--workers", "2"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = start(specification(tmp_path, ["none", "soft"]), "--workers", "2")
     folder = tmp_path / "runs" / "tiny"
-    states = wait_for(folder, {"ok": 2, "running": 2})
-    family = wait_for_children(process.pid, 4)  # two workers and their kernels, which start after the status is written
+    wait_for(lambda: states(folder) == ["ok", "ok", "running", "running"])
+    wait_for(lambda: len(family(process.pid)["kernel"]) == 2)
+    everyone = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(how)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, output
     assert "Finished runs are kept" in output
     assert "Traceback" not in output
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(everyone, timeout=10)
     assert not alive
-    states = [json.loads(file.read_text())["state"] for file in folder.glob("*/status.json")]
-    assert sorted(states) == ["killed", "killed", "ok", "ok"]
+    assert states(folder) == ["killed", "killed", "ok", "ok"]
     assert len(pd.read_csv(folder / "results.csv")) == 2
 
 
-def wait_for(folder: Path, wanted: dict[str, int], timeout: float = 90) -> dict[str, int]:
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        states = [json.loads(file.read_text())["state"] for file in folder.glob("*/status.json")]
-        if all(states.count(state) == count for state, count in wanted.items()):
-            return wanted
-        time.sleep(0.1)
-    raise AssertionError(f"never reached {wanted}, last seen {states}")
+def test_two_sweeps_in_one_folder(tmp_path):
+    notebook(tmp_path / "n.ipynb", "import time; time.sleep(600)", RESULT)
+    path = specification(tmp_path, seeds=[0])
+    first = start(path)
+    wait_for(lambda: states(tmp_path / "runs" / "tiny") == ["running"])
+    second = start(path)
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert f"process {first.pid} on {os.uname().nodename}" in " ".join(output.split())
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
 
 
-def wait_for_children(pid: int, count: int, timeout: float = 60) -> list[psutil.Process]:
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        family = psutil.Process(pid).children(recursive=True)
-        if len(family) >= count:
-            return family
-        time.sleep(0.1)
-    raise AssertionError(f"never had {count} children, last seen {family}")
-
-
-def test_a_sweep_never_waits_for_a_run_that_could_not_start(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     notebook(tmp_path / "n.ipynb", RESULT)
-    sweep = Sweep.read(specification(tmp_path, ["none"], [0, 1]))
-    (tmp_path / "runs" / "workers.log").mkdir(parents=True)
-    done, text = printed(sweep, tmp_path / "runs")
-    assert not done
-    assert "IsADirectoryError" in text
-    assert "2 of 2 runs failed" in text
+    (tmp_path / "runs").write_text("a file")
+    process = start(specification(tmp_path), "--out", str(tmp_path / "runs" / "x"))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "cannot be made" in output
+    assert "Traceback" not in output

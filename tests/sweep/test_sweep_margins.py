@@ -46,6 +46,17 @@ def test_the_verdict_compares_with_the_best_margin_picked_afterwards():
     assert "on test data, is 0;" in worst
 
 
+def test_margins_without_a_value_are_passed_over():
+    table = frame()
+    table.loc[table.feature_margin == 2.0, "test_eer"] = np.nan
+    table.loc[table.feature_margin != "auto", "test_eer_best"] = np.nan
+    (curve,) = margin_curves(table, "test_eer", EPOCHS)
+    text = curve.verdict(unit("test_eer"), lower=True)
+    assert "Last epoch: the best fixed margin, picked afterwards on test data, is 1;" in text
+    assert "Chosen epoch" not in text
+    plots.margin_curve(curve.panels, curve.auto, curve.measured, "test EER (%)")
+
+
 def test_without_an_auto_margin_there_is_still_a_curve():
     (curve,) = margin_curves(frame(auto=False), "test_eer", EPOCHS)
     assert curve.measured == []

@@ -1,106 +1,26 @@
-"""The tidy table, its summary and the terminal's view, on invented runs."""
+"""What is said of each condition: means, intervals, differences, missing seeds; on invented runs."""
 
-import io
-import json
 import math
-import os
 
 import numpy as np
 import pytest
 from fake_sweep import write_run, write_status, write_sweep
-from rich.console import Console
 
 from xmkd_lib.errors import UserError
+from xmkd_lib.sweep.reading import collect
 from xmkd_lib.sweep.table import (
     Condition,
-    collect,
-    collect_curves,
     counterpart,
+    leaderboard,
+    listed,
     lower_is_better,
     primary_metric,
-    print_summary,
-    read_runs,
-    split,
     summary,
+    unbalanced,
     unit,
 )
 
 METHODS = ("none", "hard_feature", "soft_feature")
-
-
-def edit_result(run, **changes):
-    path = run / "result.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def test_collect_has_a_row_per_finished_run_in_a_sensible_order(tmp_path):
-    write_sweep(tmp_path, 3, METHODS)
-    write_status(tmp_path, "soft-s0-ffffffff", "failed", "out of memory", method="soft", seed=0)
-    (tmp_path / "figures").mkdir()
-    frame = collect(tmp_path)
-    assert len(frame) == 9
-    assert list(frame.columns[:7]) == [
-        "method", "seed", "seconds", "train_eer", "test_eer", "train_distance", "test_distance",
-    ]  # fmt: skip
-    assert list(frame.columns[7:11]) == ["train_eer_best", "test_eer_best", "train_distance_best", "test_distance_best"]
-    assert frame.columns[-1] == "run"
-    assert frame.attrs["settings"] == []
-    stored = json.loads((tmp_path / frame.run[4] / "result.json").read_text())
-    assert frame.test_eer[4] == stored["metrics"]["test_eer"]
-
-
-def test_varying_settings_become_columns_and_nested_ones_are_flattened(tmp_path):
-    write_run(tmp_path, "none", 0, dataset_params={"shared": 0.5}, feature_margin="auto", student_model=None)
-    write_run(tmp_path, "none", 1, dataset_params={"shared": 0.9}, feature_margin=1.3, student_model=None)
-    frame = collect(tmp_path)
-    assert frame.attrs["settings"] == ["dataset_params.shared", "feature_margin"]
-    assert frame["dataset_params.shared"].tolist() == [0.5, 0.9]
-    assert set(frame.feature_margin) == {"auto", 1.3}
-    conditions = list(split(frame))
-    assert str(conditions[0]) == "none · shared=0.5 · feature_margin=auto"
-
-
-def test_an_absent_metric_is_nan_and_leaves_its_seed_out(tmp_path):
-    runs = [write_run(tmp_path, "none", seed) for seed in range(3)]
-    metrics = json.loads((runs[1] / "result.json").read_text())["metrics"]
-    del metrics["test_eer"]
-    edit_result(runs[1], metrics=metrics)
-    frame = collect(tmp_path)
-    assert np.isnan(frame.test_eer[1])
-    row = summary(frame, "test_eer").iloc[0]
-    assert (row.n, row.missing) == (2, "1")
-
-
-def test_untrustworthy_results_are_invalid_with_a_reason(tmp_path):
-    runs = [write_run(tmp_path, "none", seed) for seed in range(6)]
-    edit_result(runs[0], schema_version=99)
-    (runs[1] / "result.json").write_text('{"schema_version": 1, "metr')
-    (runs[2] / "result.json").unlink()
-    edit_result(runs[3], settings={"method": "none"})
-    (runs[4] / "status.json").write_text("{")
-    states = {run.folder: run for run in read_runs(tmp_path)}
-    for run, word in zip(runs, ("99", "JSON", "no such file", "seed", "JSON"), strict=False):
-        assert states[run].state == "invalid"
-        assert word in states[run].reason
-    assert len(collect(tmp_path)) == 1
-
-
-def test_the_newest_of_equal_settings_counts(tmp_path):
-    old = write_run(tmp_path, "none", 0)
-    new = old.rename(tmp_path / "none-s0-zzzzzzzz")
-    old = write_run(tmp_path, "none", 0, shift=0.2)
-    os.utime(old / "result.json", (1, 1))
-    frame = collect(tmp_path)
-    assert frame.run.tolist() == [new.name]
-    assert {run.folder.name: run.state for run in read_runs(tmp_path)} == {new.name: "ok", old.name: "superseded"}
-
-
-def test_no_folder_is_the_users_error_and_an_empty_one_an_empty_table(tmp_path):
-    with pytest.raises(UserError, match="No sweep folder"):
-        collect(tmp_path / "absent")
-    frame = collect(tmp_path)
-    assert frame.empty
-    assert {"method", "seed", "seconds"} <= set(frame.columns)
 
 
 def test_summary_by_hand(tmp_path):
@@ -117,16 +37,6 @@ def test_summary_by_hand(tmp_path):
     assert row.minus_none_holm == pytest.approx(3 * 0.125)
     assert math.isnan(table.loc["none"].minus_hard_feature)
     assert math.isnan(table.loc["none"].minus_none)
-
-
-def test_only_common_seeds_are_paired_and_that_is_said(tmp_path):
-    for seed in (0, 1, 2, 3):
-        write_run(tmp_path, "none", seed)
-    for seed in (2, 3, 7):
-        write_run(tmp_path, "soft", seed)
-    row = summary(collect(tmp_path), "test_eer").set_index("method").loc["soft"]
-    assert (row.n, row.missing) == (3, "0, 1")
-    assert (row.minus_none_n, row.minus_none_unpaired) == (2, "0, 1, 7")
 
 
 def test_a_baseline_without_runs_has_no_columns(tmp_path):
@@ -150,13 +60,6 @@ def test_an_unknown_metric_names_the_nearest(tmp_path):
         summary(collect(tmp_path), "test_ere")
 
 
-def test_order_is_presets_then_names_or_as_told(tmp_path):
-    write_sweep(tmp_path, 1, ("zeta", "soft", "none", "alpha"))
-    frame = collect(tmp_path)
-    assert summary(frame, "test_eer").method.tolist() == ["none", "soft", "alpha", "zeta"]
-    assert summary(frame, "test_eer", order=("zeta", "soft")).method.tolist() == ["zeta", "soft", "alpha", "none"]
-
-
 def test_counterparts_share_the_world_but_not_the_constraint():
     def at(method, **settings):
         return Condition(method, tuple(settings.items()))
@@ -170,20 +73,6 @@ def test_counterparts_share_the_world_but_not_the_constraint():
     assert counterpart(soft, "none", two) is None  # which of the two would be a choice after the fact
 
 
-def test_lower_is_better():
-    assert all(lower_is_better(f"test_{m}{s}") for m in ("eer", "distance", "min_dcf_0.01") for s in ("", "_best"))
-    assert not lower_is_better("test_accuracy_best")
-    with pytest.raises(UserError, match="best_epoch"):
-        lower_is_better("best_epoch")
-
-
-def test_primary_metric_is_accuracy_only_where_all_have_it(tmp_path):
-    frame = collect(write_sweep(tmp_path, 2, ("none",)))
-    assert primary_metric(frame) == "test_eer"
-    assert primary_metric(frame.assign(test_accuracy=[0.5, 0.6])) == "test_accuracy"
-    assert primary_metric(frame.assign(test_accuracy=[0.5, np.nan])) == "test_eer"
-
-
 def test_units_write_signs_and_gaps():
     how = unit("test_eer_best")
     assert how.change(-0.0213) == "−2.13"
@@ -194,37 +83,96 @@ def test_units_write_signs_and_gaps():
     assert unit("test_min_dcf_0.01").label == "test minDCF p=0.01"
 
 
-def test_curves_are_one_row_per_run_and_epoch(tmp_path):
+def test_order_is_presets_then_names(tmp_path):
+    write_sweep(tmp_path, 1, ("zeta", "soft", "none", "alpha"))
+    assert summary(collect(tmp_path), "test_eer").method.tolist() == ["none", "soft", "alpha", "zeta"]
+
+
+def test_only_common_seeds_are_paired_and_that_is_said(tmp_path):
+    for seed in (0, 1, 2, 3):
+        write_run(tmp_path, "none", seed)
+    for seed in (2, 3, 7):
+        write_run(tmp_path, "soft", seed)
+    row = summary(collect(tmp_path), "test_eer").set_index("method").loc["soft"]
+    assert (row.n, row.planned, row.missing) == (3, 5, "0, 1")
+    assert (row.minus_none_n, row.minus_none_unpaired) == (2, "0, 1, 7")
+
+
+def test_a_seed_that_no_condition_has_finished_is_missing_too(tmp_path):
     write_sweep(tmp_path, 2, ("none", "soft"))
-    frame = collect_curves(tmp_path)
-    assert len(frame) == 4 * 30
-    assert {"method", "seed", "epoch", "val_eer", "train_distance"} <= set(frame.columns)
-    assert collect_curves(tmp_path / "..").empty
+    for method in ("none", "soft", "hard_feature"):
+        write_status(tmp_path, f"{method}-s2", "queued", seed=2, method=method)
+    table = summary(collect(tmp_path), "test_eer").set_index("method")
+    assert table.n.to_dict() == {"none": 2, "soft": 2, "hard_feature": 0}
+    assert table.planned.tolist() == [3, 3, 3]
+    assert table.missing.to_dict() == {"none": "2", "soft": "2", "hard_feature": "0 to 2"}
+    assert math.isnan(table.loc["hard_feature", "mean"])
+    assert not [name for name in table if name.startswith("minus_hard_feature")]
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_terminal_table_fits_and_says_what_is_missing(tmp_path, seeds):
-    write_sweep(tmp_path, seeds, ("none", "soft_classifier", "[bold]odd"))
-    out = io.StringIO()
-    print_summary(Console(file=out, width=100), collect(tmp_path))
-    text = out.getvalue()
-    assert max(map(len, text.splitlines())) <= 100
-    assert "…" not in text
-    assert "[bold]odd" in text
-    assert "No finished run of hard_feature" in text
-    assert "chosen" in text
+def test_an_absent_metric_leaves_its_seed_out(tmp_path):
+    write_sweep(tmp_path, 3, ("none",))
+    frame = collect(tmp_path)
+    frame.loc[1, "test_eer"] = np.nan
+    row = summary(frame, "test_eer").iloc[0]
+    assert (row.n, row.missing) == (2, "1")
+    assert row["mean"] == pytest.approx(frame.test_eer[[0, 2]].mean())
 
 
-def test_terminal_says_when_nothing_is_finished(tmp_path):
-    out = io.StringIO()
-    print_summary(Console(file=out), collect(tmp_path))
-    assert "No run has finished" in out.getvalue()
+def test_the_leaderboard_is_the_summary_at_both_epochs(tmp_path):
+    frame = collect(write_sweep(tmp_path, 3, METHODS))
+    board = leaderboard(frame, "test_eer")
+    assert board.metric.tolist() == ["test_eer"] * 3 + ["test_eer_best"] * 3
+    for name, rows in board.groupby("metric", sort=False):
+        expected = summary(frame, name)
+        np.testing.assert_array_equal(rows.minus_none_holm, expected.minus_none_holm)
+        np.testing.assert_array_equal(rows["mean"], expected["mean"])
+    with pytest.raises(UserError, match="test_eer"):
+        leaderboard(frame, "test_ere")
 
 
-def test_a_list_of_terms_is_a_condition_in_one_line(tmp_path):
+def test_unbalanced_seeds_in_words(tmp_path):
+    frame = collect(write_sweep(tmp_path, 3, METHODS))
+    assert unbalanced(frame, "test_eer") is None
+    for seed in range(3, 6):
+        write_status(tmp_path, f"none-s{seed}", "queued", seed=seed, method="none")
+    head, text = unbalanced(collect(tmp_path), "test_eer")
+    assert head == "Seeds are missing"
+    assert text == "none, hard_feature and soft_feature lack seeds 3 to 5, planned but not finished."
+    write_run(tmp_path, "none", 4)
+    head, text = unbalanced(collect(tmp_path), "test_eer")
+    assert head == "Unbalanced seeds"
+    assert text.startswith("none lacks seeds 3, 5; hard_feature and soft_feature lack seeds 3 to 5. Means are over")
+
+
+def test_of_many_conditions_that_lack_the_same_seeds_a_few_are_named(tmp_path):
     write_run(tmp_path, "none", 0)
-    run = write_run(tmp_path, "soft", 0)
-    result = json.loads((run / "result.json").read_text())
-    result["settings"]["method"] = [{"loss": "kd"}, {"loss": "l2", "margin": "auto", "weight": 4.0}]
-    (run / "result.json").write_text(json.dumps(result))
-    assert set(collect(tmp_path).method) == {"none", "1·kd (hard) + 4·l2 (hinge, margin auto)"}
+    for k in range(9):
+        write_status(tmp_path, f"m{k}", "queued", method=f"m{k}")
+    assert "m0, m1, m2, m3, m4, m5 and 3 more lack seed 0." in unbalanced(collect(tmp_path), "test_eer")[1]
+
+
+def test_seeds_are_listed_in_order():
+    assert listed([]) == ""
+    assert listed([5]) == "5"
+    assert listed([5, 4]) == "4, 5"
+    assert listed({9, 1, 2, 3, 0, 11, 10}) == "0 to 3, 9 to 11"
+
+
+def test_lower_is_better():
+    lower = ("test_eer", "test_distance", "test_min_dcf_0.01", "perplexity", "val_loss", "RMSE")
+    higher = ("test_accuracy", "score", "macro_f1", "test_auc", "recall_at_1", "test_R2")
+    for suffix in ("", "_best"):
+        assert all(lower_is_better(name + suffix) for name in lower)
+        assert not any(lower_is_better(name + suffix) for name in higher)
+    for name in ("best_epoch", "scored", "career", "x"):
+        with pytest.raises(UserError, match=f"{name}.*Rename it.*test_score"):
+            lower_is_better(name)
+
+
+def test_primary_metric_is_accuracy_only_where_all_finished_runs_have_it(tmp_path):
+    frame = collect(write_sweep(tmp_path, 2, ("none",)))
+    assert primary_metric(frame) == "test_eer"
+    assert primary_metric(frame.assign(test_accuracy=[0.5, 0.6])) == "test_accuracy"
+    assert primary_metric(frame.assign(test_accuracy=[0.5, np.nan])) == "test_eer"
+    assert primary_metric(frame.assign(test_accuracy=[0.5, np.nan], state=["ok", "queued"])) == "test_accuracy"

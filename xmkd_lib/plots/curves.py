@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from xmkd_lib.evaluation import bootstrap_interval
-from xmkd_lib.plots.theme import INK, WIDTH, Style, canvas, describe, styles, themed
+from xmkd_lib.plots.theme import INK, WIDTH, Style, canvas, describe, styles, themed, wrapped
 
 Lines = Mapping[str, pd.DataFrame]
 GREY = "#9a9a9a"
@@ -39,7 +39,7 @@ def curves(series: Mapping[str, Lines], axis: str, reference: str | Mapping[str,
                 ax.plot(behind[label][name].mean(axis=1), color=GREY, linestyle=dash, linewidth=1.1)
             if name in lines:
                 _line(ax, lines[name], look[label], dash)
-        ax.set_title(label, fontsize=9)
+        ax.set_title(wrapped(label), fontsize=9)
         ax.grid(axis="y")
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     keys = [

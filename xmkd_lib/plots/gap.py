@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xmkd_lib.evaluation import bootstrap_interval
-from xmkd_lib.plots.theme import WIDTH, Style, canvas, describe, styles, themed
+from xmkd_lib.plots.theme import WIDTH, Style, canvas, describe, styles, themed, wrapped
 
 Pair = tuple[Sequence[float], Sequence[float]]
 
@@ -29,7 +29,7 @@ def gap(panels: Mapping[tuple[str, str], Mapping[str, Pair]]) -> Figure:
         for row, label in enumerate(labels):
             if label in (methods := panels.get((epoch, axis), {})):
                 _dumbbell(ax, row, methods[label], look[label])
-        ax.set_yticks(range(len(labels)), labels)
+        ax.set_yticks(range(len(labels)), map(wrapped, labels))
         ax.set_ylim(len(labels) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)
         ax.set_title(f"{axis.split(' (')[0]}, {epoch}")

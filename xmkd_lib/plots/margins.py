@@ -60,7 +60,7 @@ def _mark(ax: Axes, measured: Values, values: Values) -> None:
 
 
 def _whiskers(ax: Axes, x: Sequence[float], samples: Sequence[Values], colour: str) -> None:
-    bounds = np.array([bootstrap_interval(values) for values in samples])
+    bounds = np.array([bootstrap_interval(values) for values in samples]).reshape(-1, 2)
     ax.vlines(x, bounds[:, 0], bounds[:, 1], color=colour, linewidth=1.2)
 
 
@@ -69,8 +69,10 @@ def _in_words(
 ) -> str:
     parts = []
     for epoch, curve in panels.items():
-        means = ", ".join(f"{np.mean(curve[margin]):.2f} at {margin:g}" for margin in sorted(curve))
+        means = ", ".join(
+            f"{np.mean(curve[margin]):.2f} at {margin:g}" for margin in sorted(curve) if len(curve[margin])
+        )
         own = f"; {np.mean(auto[epoch]):.2f} at the auto margin" if len(auto.get(epoch, ())) else ""
-        parts.append(f"{epoch}: {means}{own}")
+        parts.append(f"{epoch}: {means or 'nothing'}{own}")
     where = f" The auto margin is {np.mean(measured):.2f} on average." if len(measured) else ""
     return f"Mean {axis} by margin. {'. '.join(parts)}.{where}"

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xmkd_lib.evaluation import bootstrap_interval
-from xmkd_lib.plots.theme import INK, MUTED, WIDTH, Style, canvas, describe, styles, themed
+from xmkd_lib.plots.theme import INK, MUTED, WIDTH, Style, canvas, describe, styles, themed, wrapped
 
 Differences = Mapping[str, Sequence[float]]
 
@@ -45,7 +45,7 @@ def _rows(ax: Axes, labels: Sequence[str], methods: Differences, look: Mapping[s
         ax.plot([low, high], [row - 0.1] * 2, color=look[label].colour, linewidth=2.4, solid_capstyle="butt")
         marker = {"marker": look[label].marker, "markeredgecolor": "white", "markeredgewidth": 0.7}
         ax.plot(values.mean(), row - 0.1, color=look[label].colour, markersize=8, **marker)
-    ax.set_yticks(range(len(labels)), labels)
+    ax.set_yticks(range(len(labels)), map(wrapped, labels))
     ax.set_ylim(len(labels) - 0.45, -0.55)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")

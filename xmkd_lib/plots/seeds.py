@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from xmkd_lib.plots.theme import MUTED, WIDTH, canvas, describe, themed
+from xmkd_lib.plots.theme import MUTED, WIDTH, canvas, describe, themed, wrapped
 
 
 @themed
@@ -20,7 +20,7 @@ def seed_map(differences: pd.DataFrame, axis: str, lower_is_better: bool = True)
     values = differences.to_numpy(dtype=float)
     limit = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0
     seaborn.heatmap(
-        differences.astype(float),
+        differences.astype(float).rename(index=wrapped),
         ax=ax,
         center=0,
         vmin=-(limit or 1),

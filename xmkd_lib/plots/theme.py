@@ -7,6 +7,7 @@ import base64
 import functools
 import html
 import io
+import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, ParamSpec
@@ -88,6 +89,15 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
     others = dict.fromkeys(name.split(" · ")[0] for name in names if name.split(" · ")[0] not in _STYLES)
     known = _STYLES | {name: _SPARE[place % len(_SPARE)] for place, name in enumerate(others)}
     return {name: known[name.split(" · ")[0]] for name in names}
+
+
+def wrapped(label: str) -> str:
+    """A long label on several lines, so that it leaves room for the data; of an endless one the beginning.
+
+    >>> wrapped("soft · shared=0.5"), wrapped("1·angular (hinge, margin auto) + 4·kd (hard)")
+    ('soft · shared=0.5', '1·angular (hinge, margin auto)\\n+ 4·kd (hard)')
+    """
+    return textwrap.fill(label, 32, max_lines=4, placeholder=" …")
 
 
 def themed(draw: Callable[P, Figure]) -> Callable[P, Figure]:

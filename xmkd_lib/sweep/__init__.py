@@ -1,8 +1,28 @@
 """Sweeps: a specification, its runs as executed notebooks, and the report."""
 
-from xmkd_lib.sweep.claims import examine
-from xmkd_lib.sweep.report import figures, write_report
-from xmkd_lib.sweep.spec import Sweep
-from xmkd_lib.sweep.table import collect, primary_metric, read_runs, summary
+import importlib
+from typing import Any
 
-__all__ = ["Sweep", "collect", "examine", "figures", "primary_metric", "read_runs", "summary", "write_report"]
+_WHERE = {
+    "Options": "live",
+    "Sweep": "spec",
+    "collect": "reading",
+    "examine": "claims",
+    "figures": "report",
+    "judged_by": "words",
+    "leaderboard": "table",
+    "notices": "words",
+    "read_folder": "reading",
+    "read_runs": "reading",
+    "run_sweep": "live",
+    "summary": "table",
+    "write_report": "report",
+}
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    # a worker needs none of these, and pandas and torch would cost it three seconds
+    if name not in _WHERE:
+        raise AttributeError(f"module 'xmkd_lib.sweep' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"xmkd_lib.sweep.{_WHERE[name]}"), name)

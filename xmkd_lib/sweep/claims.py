@@ -1,19 +1,23 @@
 """The paper's claims, held against a sweep: supported, contradicted or not shown."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import pandas as pd
 
 from xmkd_lib.evaluation import PairedDifference, holm, paired_difference
-from xmkd_lib.sweep.table import ORDER, Condition, by_seed, counterpart, lower_is_better, split
+from xmkd_lib.sweep.table import Condition, by_seed, counterpart, lower_is_better, split
 
 EPOCHS = {"": "last epoch", "_best": "validation-chosen epoch"}
 
 
 class Claim(NamedTuple):
-    """`method` is better than `baseline`; or, where it overfits, worse although closer to the teacher in training."""
+    """`method` is better than `baseline`; or it overfits.
+
+    Overfitting: the test metric is worse although training outputs are closer to the teacher's, and test outputs do not
+    follow as far.
+    """
 
     text: str
     method: str
@@ -33,14 +37,14 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim at one epoch, in one condition. `distance` is the training distance's difference, for overfitting."""
+    """A claim at one epoch, in one condition. distances: for overfitting, the distances' names and differences."""
 
     claim: Claim
     epoch: str
     condition: Condition
     verdict: str  # supported, contradicted, not shown, not tested
     difference: PairedDifference
-    distance: PairedDifference | None = None
+    distances: dict[str, PairedDifference] = field(default_factory=dict)
     p: float = float("nan")
     holm: float = float("nan")
 
@@ -49,9 +53,10 @@ def examine(frame: pd.DataFrame, metric: str, claims: Sequence[Claim] = CLAIMS) 
     """Test every claim at the last and at the validation-chosen epoch, in every condition that has its method.
 
     Verdicts follow the 95 % interval over common seeds: all on the claimed side, all on the other, or neither.
-    A claim of two parts needs both and takes the larger p (intersection-union). Holm runs over all findings.
+    Overfitting has three parts: the test metric worse, the training distance smaller, and the gap (test minus training
+    distance) wider. It needs them all and takes the largest p (intersection-union). Holm runs over all findings.
     """
-    groups = split(frame, ORDER)
+    groups = split(frame)
     findings = []
     for claim in claims:
         own = [condition for condition in groups if condition.method == claim.method]
@@ -66,17 +71,22 @@ def examine(frame: pd.DataFrame, metric: str, claims: Sequence[Claim] = CLAIMS) 
 def _find(
     claim: Claim, epoch: str, condition: Condition, metric: str, rows: pd.DataFrame, base: pd.DataFrame
 ) -> Finding:
-    def difference(name: str) -> PairedDifference:
-        return paired_difference(by_seed(rows, name + epoch), by_seed(base, name + epoch))
-
-    test = difference(metric)
+    sides = rows, base
+    test = paired_difference(*(by_seed(side, metric + epoch) for side in sides))
     better = -1 if lower_is_better(metric) else 1
     if not claim.overfits:
         return Finding(claim, epoch, condition, _verdict([(test, better)]), test, p=test.p)
-    distance = difference("train_distance")
-    verdict = _verdict([(test, -better), (distance, -1)])
-    p = float("nan") if verdict == "not tested" else max(test.p, distance.p)
-    return Finding(claim, epoch, condition, verdict, test, distance, p)
+    train, held_out = ([by_seed(side, f"{name}_distance{epoch}") for side in sides] for name in ("train", "test"))
+    distances = {"train_distance": paired_difference(*train), "test_distance": paired_difference(*held_out)}
+    gap = paired_difference(*(_gap(*side) for side in zip(train, held_out, strict=True)))
+    parts = [(test, -better), (distances["train_distance"], -1), (gap, 1)]
+    verdict = _verdict(parts)
+    p = float("nan") if verdict == "not tested" else max(part.p for part, _ in parts)
+    return Finding(claim, epoch, condition, verdict, test, distances, p)
+
+
+def _gap(train: dict[int, float], test: dict[int, float]) -> dict[int, float]:
+    return {seed: test[seed] - train[seed] for seed in train.keys() & test.keys()}
 
 
 def _verdict(parts: Iterable[tuple[PairedDifference, int]]) -> str:

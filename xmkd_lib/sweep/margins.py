@@ -40,6 +40,8 @@ class MarginCurve:
         parts = []
         for epoch, curve in self.fixed.items():
             means = {margin: sum(seeds.values()) / len(seeds) for margin, seeds in curve.items() if seeds}
+            if not means:
+                continue
             best = (min if lower else max)(means, key=means.get)
             text = f"{epoch}: the best fixed margin, picked afterwards on test data, is {best:g}"
             if self.by_auto.get(epoch):
@@ -53,7 +55,8 @@ class MarginCurve:
                 "The auto margin, the held-out distance of a linear guess, is measured before training, without test "
                 f"data: {mean:.2f} ({min(self.measured):.2f} to {max(self.measured):.2f}). "
             )
-        return f"{spread}{'. '.join(part[0].upper() + part[1:] for part in parts)}. Bars: 95 % intervals over seeds."
+        said = "".join(f"{part[0].upper()}{part[1:]}. " for part in parts)
+        return f"{spread}{said}Bars: 95 % intervals over seeds."
 
     def _values(self, seeds: dict[int, float]) -> list[float]:
         return [self.factor * value for value in seeds.values()]

@@ -1,61 +1,102 @@
-"""What a sweep's folder should hold, and what of it is missing."""
+"""What a sweep's folder should hold, what of it is there and valid, and what is to be done."""
 
 import json
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from xmkd_lib.cache import source_digest
 from xmkd_lib.errors import UserError
-from xmkd_lib.records import Result, read_json, write_atomically
+from xmkd_lib.records import write_atomically
+from xmkd_lib.sweep.attempt import Task
+from xmkd_lib.sweep.folder import FORMAT, Status, finished, read_status
 from xmkd_lib.sweep.spec import PlannedRun, Sweep
 
 
-class Plan(NamedTuple):
-    """Runs to do, names of runs done before, and how many of those come from other code of this library."""
+@dataclass(frozen=True)
+class Plan:
+    """A specification beside its folder.
 
-    todo: list[PlannedRun]
-    done: list[str]
-    other_code: int
+    todo: runs without a valid result, and `causes`: how many of them are missing, failed, killed, ... changed: valid
+    ones of other code or another notebook than today's. done: valid ones. seconds: of each valid one.
+    """
+
+    todo: list[PlannedRun] = field(default_factory=list)
+    changed: list[PlannedRun] = field(default_factory=list)
+    done: list[PlannedRun] = field(default_factory=list)
+    causes: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def typical_seconds(self) -> float | None:
+        """Median time of a finished run, None where there is none."""
+        return statistics.median(self.seconds) if self.seconds else None
 
 
 def plan(sweep: Sweep, folder: Path) -> Plan:
-    """Compare the specification with the folder: a run with status ok and a valid result is not done again."""
-    statuses = [(run, _finished_status(folder / run.name)) for run in sweep.runs()]
-    done = [(run, status) for run, status in statuses if status is not None]
-    other = sum(status.get("code") != source_digest() for _, status in done)
-    return Plan([run for run, status in statuses if status is None], [run.name for run, _ in done], other)
+    """Compare the specification with the folder: a run with status ok and its own result is valid, and no other."""
+    found, today = Plan(), (source_digest(), sweep.notebook_file.digest)
+    for run in sweep.runs():
+        status = finished(folder / run.name)
+        if status is None:
+            found.todo.append(run)
+            found.causes[_cause(folder / run.name)] += 1
+            continue
+        found.seconds.append(status["seconds"])
+        same = (status.get("code"), status.get("notebook")) == today
+        (found.done if same else found.changed).append(run)
+    return found
+
+
+def tasks(sweep: Sweep, folder: Path, runs: Sequence[PlannedRun]) -> Iterator[Task]:
+    """What is to be executed, each made when it is asked for."""
+    notebook = sweep.notebook_file
+    metric = sweep.metric or "test_eer"
+    for run in runs:
+        yield Task(
+            folder=str((folder / run.name).resolve()),
+            notebook=str(notebook.path),
+            kernel=notebook.kernel,
+            parameters=sweep.parameters(run),
+            settings=sweep.full_settings(run),
+            seed=run.seed,
+            metrics=[metric, f"{metric}_best"] if notebook.is_experiment else [metric],
+            figures=sweep.figures,
+            timeout=sweep.timeout,
+            memory_gb=sweep.memory_gb,
+            threads=sweep.threads,
+            code=source_digest(),
+            notebook_digest=notebook.digest,
+        )
 
 
 def write_plan(sweep: Sweep, folder: Path) -> None:
     """Keep `plan.json`: what a report needs to know of the specification, and which runs belong to it."""
-    planned = sweep.runs()
     content = {
+        "format": FORMAT,
+        "name": sweep.name,
         "title": sweep.title,
-        "baselines": sweep.baselines,
+        "preset": sweep.preset,
+        "notebook": sweep.notebook_file.path.name,
+        "baselines": sweep.compared,
         "metric": sweep.metric,
-        "dataset": planned[0].experiment.dataset,
-        "runs": [run.name for run in planned],
+        "dataset": sweep.dataset,
+        "seeds": sweep.seeds,
+        "runs": [
+            {"name": run.name, "seed": run.seed, "settings": {**sweep.settings, **run.chosen}} for run in sweep.runs()
+        ],
     }
     write_atomically(folder / "plan.json", json.dumps(content, indent=1))
 
 
-def read_plan(folder: Path) -> dict[str, Any]:
-    """The plan of a sweep's folder. UserError when the folder is none."""
-    if not (folder / "plan.json").is_file():
-        raise UserError(f"{folder}: no sweep's folder (it has no plan.json). Start one with `xmkd sweep run SPEC`.")
-    found = read_json(folder / "plan.json")
-    if not isinstance(found, dict) or not found.keys() >= {"title", "baselines", "metric", "dataset", "runs"}:
-        raise UserError(f"{folder / 'plan.json'}: is damaged. Run the sweep again; its finished runs are kept.")
-    return found
-
-
-def _finished_status(folder: Path) -> dict[str, Any] | None:
-    """The status of a run that is done and valid, else None."""
+def _cause(run: Path) -> str:
+    """Why a run is to be done: missing, damaged, stale (its sweep was killed), invalid, or the state it ended in."""
     try:
-        status = read_json(folder / "status.json")
-        if not isinstance(status, dict) or status.get("state") != "ok":
-            return None
-        Result.load(folder / "result.json")
+        status: Status | None = read_status(run)
     except UserError:
-        return None
-    return status
+        return "damaged"
+    if status is None:
+        return "missing"
+    return {"running": "stale", "ok": "invalid"}.get(status["state"], status["state"])

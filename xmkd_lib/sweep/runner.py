@@ -1,181 +1,129 @@
-"""Running a sweep: what is missing, by a few worker processes, with one folder a run."""
+"""Running tasks: a few at a time, each failure for itself, whoever executes them."""
 
-import json
 import os
 import queue
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Protocol
 
-import psutil
+from xmkd_lib.errors import UserError
+from xmkd_lib.sweep.attempt import Outcome, Task, attempt
+from xmkd_lib.sweep.seat import Seat
 
-from xmkd_lib.cache import source_digest
-from xmkd_lib.records import Result, write_atomically
-from xmkd_lib.sweep.spec import PlannedRun, Sweep
-
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+TICK = 0.5  # seconds
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A run that ended: state ok or failed, the reason of a failure, wall seconds, the result if ok."""
+class Crew(Protocol):
+    """Who executes tasks: the seats of this machine, or a cluster. Left as a context, it ends what is under way."""
 
-    run: PlannedRun
-    state: str
-    reason: str | None
-    seconds: float
-    result: Result | None
+    @property
+    def size(self) -> int:
+        """How many tasks it shall have at a time."""
+
+    def submit(self, task: Task) -> "Future[Outcome]":
+        """Start a task, or queue it."""
+
+    def outcome(self, future: "Future[Outcome]", task: Task) -> Outcome:
+        """How it ended. OSError where its folder cannot be written."""
+
+
+class Watch(Protocol):
+    """Who is told."""
+
+    def finished(self, outcome: Outcome, again: bool) -> None:
+        """A run ended; `again`: it failed and will be tried once more."""
+
+    def tick(self, under_way: list[str]) -> None:
+        """Half a second passed; these runs are under way."""
+
+
+class Seats:
+    """This machine's seats, as many as workers; runs share the CUDA devices in turn."""
+
+    def __init__(self, workers: int):
+        devices = visible_devices() or [None]
+        self.size = workers
+        self.seats = [Seat(devices[place % len(devices)]) for place in range(workers)]
+        self.free: queue.SimpleQueue[Seat] = queue.SimpleQueue()
+        for seat in self.seats:
+            self.free.put(seat)
+        self.pool = ThreadPoolExecutor(workers)
+
+    def __enter__(self) -> "Seats":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for seat in self.seats:
+            seat.stop()
+        self.pool.shutdown()
+
+    def submit(self, task: Task) -> "Future[Outcome]":
+        """Execute a task on the next free seat."""
+        return self.pool.submit(self._execute, task)
+
+    def outcome(self, future: "Future[Outcome]", task: Task) -> Outcome:
+        """How it ended."""
+        return future.result()
+
+    def _execute(self, task: Task) -> Outcome:
+        seat = self.free.get()
+        try:
+            return attempt(task, seat)
+        finally:
+            self.free.put(seat)
+
+
+def visible_devices() -> list[str]:
+    """The CUDA devices that runs may use, as CUDA_VISIBLE_DEVICES names them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [device for device in chosen.split(",") if device]
+    import torch
+
+    return [str(device) for device in range(torch.cuda.device_count())]
 
 
 def execute(
-    sweep: Sweep,
-    folder: Path,
-    todo: Sequence[PlannedRun],
-    on_finished: Callable[[Finished], None],
-    workers: int | None = None,
+    crew: Crew, tasks: Iterable[Task], watch: Watch, retry_failed: int = 0, max_failures: int | None = None
 ) -> None:
-    """Execute runs in `folder`; `on_finished` is called in this thread as each one ends.
+    """Execute all tasks; those that fail `retry_failed` times more, after the others.
 
-    A failed run, or a worker that dies, fails that run alone. On KeyboardInterrupt the workers and their kernels are
-    ended, their runs marked killed, and finished runs stay.
+    After `max_failures` failures no further task is started; those under way are finished. UserError where the sweep's
+    folder cannot be written: nothing of what follows could be kept.
     """
-    tasks: queue.SimpleQueue[PlannedRun] = queue.SimpleQueue()
-    results: queue.SimpleQueue[Finished] = queue.SimpleQueue()
-    for run in todo:
-        _write_status(folder, run, "queued")
-        tasks.put(run)
-    crew = [
-        _Worker(sweep.notebook_path, folder, tasks, results) for _ in range(min(workers or sweep.workers, len(todo)))
-    ]
-    for worker in crew:
-        worker.start()
-    try:
-        for _ in todo:
-            on_finished(results.get())
-    finally:
-        for worker in crew:
-            worker.stop()
-
-
-class _Worker(threading.Thread):
-    """Feeds one worker process with runs, and replaces it when it dies."""
-
-    def __init__(self, notebook: Path, folder: Path, tasks: queue.SimpleQueue, results: queue.SimpleQueue):
-        super().__init__(daemon=True)
-        self.notebook, self.folder, self.tasks, self.results = notebook, folder, tasks, results
-        self.process: subprocess.Popen | None = None
-        self.current: PlannedRun | None = None
-        self.stopping = False
-
-    def run(self) -> None:
-        while not self.stopping:
-            try:
-                self.current = self.tasks.get_nowait()
-            except queue.Empty:
-                return
-            finished = self._one_or_failed(self.current)
-            if self.stopping:
-                return
-            self.current = None
-            self.results.put(finished)
-
-    def stop(self) -> None:
-        """End the process with its kernel; a run under way is marked killed."""
-        self.stopping = True
-        if self.process:
-            _kill_tree(self.process.pid)
-            _close(self.process)
-        if self.current:
-            _write_status(self.folder, self.current, "killed", "the sweep was interrupted")
-
-    def _one_or_failed(self, run: PlannedRun) -> Finished:
-        """What goes wrong on our side (a full disk, a folder that vanished) fails this run; the sweep must not hang."""
-        try:
-            finished = self._one(run)
-            if not self.stopping:
-                _write_status(self.folder, run, finished.state, finished.reason, finished.seconds)
-            return finished
-        except (OSError, ValueError) as error:
-            return Finished(run, "failed", f"{type(error).__name__}: {error}", 0.0, None)
-
-    def _one(self, run: PlannedRun) -> Finished:
-        started = time.perf_counter()
-        folder = self.folder / run.name
-        (folder / "result.json").unlink(missing_ok=True)  # what an earlier, failed attempt left must not count
-        _write_status(self.folder, run, "running")
-        if self.process is None or self.process.poll() is not None:
-            self.process = self._start()
-        state, reason = self._ask({"notebook": str(self.notebook), "folder": str(folder), "parameters": run.parameters})
-        result = Result.load(folder / "result.json") if state == "ok" else None
-        return Finished(run, state, reason, time.perf_counter() - started, result)
-
-    def _start(self) -> subprocess.Popen:
-        if self.process:
-            _close(self.process)
-        with (self.folder / "workers.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "xmkd_lib.sweep.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={**os.environ, **ONE_THREAD},
-                start_new_session=True,  # Ctrl-C reaches the sweep alone, which then ends its workers in order
-            )
-
-    def _ask(self, task: dict[str, Any]) -> tuple[str, str | None]:
-        try:
-            self.process.stdin.write(json.dumps(task) + "\n")
-            self.process.stdin.flush()
-            answer = self.process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
-        if not answer:
-            code = self.process.wait()
-            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-            return "failed", f"the worker process ended {how}; see workers.log"
-        found = json.loads(answer)
-        return found["state"], found["reason"]
-
-
-def _close(process: subprocess.Popen) -> None:
-    """Reap a process that has ended or been killed, and close our ends of its pipes."""
-    process.wait()
-    process.stdout.close()
-    with suppress(BrokenPipeError):  # a task that the process did not live to read
-        process.stdin.close()
-
-
-def _kill_tree(pid: int) -> None:
-    """Kill a process and all below it: a kernel is in a session of its own, so a process group would miss it."""
-    try:
-        family = [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]
-    except psutil.NoSuchProcess:
-        return
-    for member in family:
-        try:
-            member.kill()
-        except psutil.NoSuchProcess:
+    waiting, again = iter(tasks), list[Task]()
+    tries, failures = Counter[str](), 0
+    under_way: dict[Future[Outcome], Task] = {}
+    while True:
+        while len(under_way) < crew.size and (task := next(waiting, None)):
+            under_way[crew.submit(task)] = task
+        if not under_way and again:
+            waiting, again = iter(again), []
             continue
+        if not under_way:
+            return
+        done, _ = wait(under_way, timeout=TICK, return_when=FIRST_COMPLETED)
+        for future in done:
+            task = under_way.pop(future)
+            outcome = _outcome(crew, future, task)
+            more = outcome.state != "ok" and tries[task.name] < retry_failed
+            if more:
+                tries[task.name] += 1
+                again.append(task)
+            elif outcome.state != "ok":
+                failures += 1
+            watch.finished(outcome, more)
+        if max_failures is not None and failures >= max_failures:
+            waiting, again = iter(()), []
+        watch.tick([task.name for task in under_way.values()])
 
 
-def _write_status(
-    folder: Path, run: PlannedRun, state: str, reason: str | None = None, seconds: float | None = None
-) -> None:
-    settings = run.experiment.model_dump(mode="json")
-    status = {
-        "state": state,
-        "reason": reason,
-        "method": settings["method"],
-        "seed": settings["seed"],
-        "settings": settings,
-        "seconds": seconds,
-        "code": source_digest(),
-    }
-    write_atomically(folder / run.name / "status.json", json.dumps(status, indent=1))
+def _outcome(crew: Crew, future: "Future[Outcome]", task: Task) -> Outcome:
+    try:
+        return crew.outcome(future, task)
+    except OSError as error:
+        raise UserError(
+            f"{task.folder}: cannot be written ({error.strerror}). The sweep stops; what is finished is kept. Make room, "
+            "and the same command goes on."
+        ) from None

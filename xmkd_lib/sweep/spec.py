@@ -1,165 +1,236 @@
-"""A sweep's specification: read from YAML, checked as a whole, turned into the list of runs."""
+"""A sweep's specification: read from YAML or made in Python, checked as a whole, turned into the list of runs."""
 
 import hashlib
 import itertools
 import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
-import nbformat
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from xmkd_lib import __version__, data, methods
+from xmkd_lib import data
 from xmkd_lib.cache import digest
 from xmkd_lib.errors import UserError, unknown_name
-from xmkd_lib.objective import explain
+from xmkd_lib.objective import LoudModel
 from xmkd_lib.settings import Experiment
-from xmkd_lib.sweep.table import lower_is_better
+from xmkd_lib.sweep.parameters import Notebook, read_notebook
+from xmkd_lib.sweep.strict_yaml import read_yaml
+from xmkd_lib.sweep.table import BASELINES, lower_is_better
 
-PARAMETERS = ("dataset", "method", "seed", "preset", "settings", "out")
+Values = dict[str, Any]
+OWN = ("seed", "preset", "out")  # parameters that the sweep itself sets
 
 
 class PlannedRun(NamedTuple):
-    """One run: its folder's name, its full settings, and the parameters that its notebook gets."""
+    """One run: its folder's name, its seed, and what the specification chooses for it."""
 
     name: str
-    experiment: Experiment
-    parameters: dict[str, Any]
+    seed: int
+    chosen: Values
 
 
-class Sweep(BaseModel):
-    """A sweep over methods (and other settings) and seeds; `Sweep.read(path)` takes it from a YAML file.
+class Sweep(LoudModel):
+    """A sweep: conditions x seeds, each run an executed notebook. `Sweep.read(path)` takes it from a YAML file.
 
-    settings: what all runs share. grid: setting -> list of values, all combinations. seeds: every condition runs with
-    each. baselines: methods that all are compared with. metric: what the verdict rests on, None for the data set's
-    own. workers: runs at a time, one thread each. folder: where runs go, runs/<name> of the current folder if None.
+    Conditions are all combinations of `grid`'s values, each with every step of `zip` (lists of one length that go
+    together), then those written out in `list`; less those that agree with an entry of `exclude` in all it names. Each
+    is on top of `settings`, which all runs share. Names are settings of `Experiment`, or parameters of the notebook.
+
+    seeds: every condition runs with each. baselines: methods that all are compared with; None: those of no
+    distillation and the hard feature constraint that are there. metric: what the verdict rests on, None for the data
+    set's own. figures: files that every run must leave under figures/. workers: runs at a time. threads: of each run.
+    timeout: seconds a run may take. memory_gb: what a run may hold. UserError on anything wrong.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    kind: ClassVar[str] = "entry"
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str
     notebook: str = "../05_experiment.ipynb"
     preset: str = "demo"
-    settings: dict[str, Any] = Field(default_factory=dict)
-    grid: dict[str, list[Any]]
+    settings: Values = {}
+    grid: dict[str, list[Any]] = {}
+    zip: dict[str, list[Any]] = {}
+    conditions: list[Values] = []
+    exclude: list[Values] = []
     seeds: list[int] = Field(min_length=1)
-    baselines: list[str] = Field(default_factory=lambda: ["none", "hard_feature"])
+    baselines: list[str] | None = None
     metric: str | None = None
+    figures: list[str] = []
     workers: int = Field(2, ge=1)
-    source: Path = Field(Path("."), exclude=True)
+    threads: int = Field(1, ge=1)
+    timeout: float | None = Field(None, gt=0)
+    memory_gb: float | None = Field(None, gt=0)
+    source: Path = Field(Path("sweep.yaml"), exclude=True)
+
+    def __init__(self, **given: Any):
+        super().__init__(**given)
+        self._check_entries()
+        _ = self._identities  # checks every condition
 
     @classmethod
-    def read(cls, path: str | Path) -> "Sweep":
-        """The specification in a YAML file. UserError naming the file and the entry that is wrong."""
+    def read(cls, path: str | Path, **instead: Any) -> Self:
+        """The specification in a YAML file, with the entries in `instead` replaced. UserError naming the file."""
         path = Path(path)
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be read ({error.strerror}). Specifications are in notebooks/sweeps/."
-            ) from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: no valid YAML: {error}") from None
-        if not isinstance(content, dict):
-            raise UserError(f"{path}: a specification is a mapping with name, title, grid and seeds.")
-        fields = cls.model_fields.keys() - {"source"}
-        for key in content:
-            if key not in fields:
-                raise UserError(f"{path}: {unknown_name('entry', key, fields)}")
-        try:
-            return cls(**content, source=path)
-        except ValidationError as error:
-            raise UserError(f"{path}: {explain(error)}") from None
+            return cls(**{**read_yaml(path), **instead}, source=path)
+        except UserError as error:
+            text = str(error)
+            raise UserError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+
+    @cached_property
+    def notebook_file(self) -> Notebook:
+        """The notebook, at its path relative to the specification's folder."""
+        return read_notebook((self.source.parent / self.notebook).resolve())
+
+    @cached_property
+    def chosen(self) -> list[Values]:
+        """Every condition as the specification writes it, without what all runs share."""
+        steps = [dict(zip(self.zip, values, strict=True)) for values in zip(*self.zip.values(), strict=True)] or [{}]
+        combined = (dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values()))
+        crossed = [combination | step for combination in combined for step in steps] if self.grid or self.zip else []
+        everything = [*crossed, *self.conditions]
+        kept = [condition for condition in everything if not any(_agrees(condition, entry) for entry in self.exclude)]
+        for entry in self.exclude:
+            if not any(_agrees(condition, entry) for condition in everything):
+                raise UserError(f"Entry 'exclude' has {entry}, which no condition agrees with. Mend or remove it.")
+        if not kept:
+            raise UserError("There is no condition: give 'grid', 'zip' or 'conditions', and do not exclude them all.")
+        return kept
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """Every method's name, in the specification's order; of a notebook that has no methods, its own name."""
+        found = ({**self.settings, **condition}.get("method") for condition in self.chosen)
+        default = Experiment().method if self.notebook_file.is_experiment else self.notebook_file.path.stem
+        return list(dict.fromkeys(default if name is None else name for name in found if not isinstance(name, list)))
 
     @property
-    def notebook_path(self) -> Path:
-        """The notebook, relative to the specification's folder."""
-        return (self.source.parent / self.notebook).resolve()
+    def compared(self) -> list[str]:
+        """The baselines: those that are named, else the usual ones that are run."""
+        return [name for name in BASELINES if name in self.methods] if self.baselines is None else self.baselines
 
-    def runs(self) -> list[PlannedRun]:
-        """All runs, seed by seed, so that a sweep cut short is balanced. UserError on the first that is not valid."""
-        self._check_entries()
-        code = _notebook_source(self.notebook_path)
-        combinations = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
-        planned = [self._planned(chosen, seed, code) for seed in self.seeds for chosen in combinations]
-        names = [run.name for run in planned]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise UserError(
-                f"{self.source}: {len(twice)} runs are planned twice, first {min(twice)}. Remove the repetition."
-            )
-        return planned
+    @property
+    def dataset(self) -> str | None:
+        """The data set that the runs share or that the first one has; None for notebooks that are no experiments."""
+        return self.experiment(self.chosen[0], self.seeds[0]).dataset if self.notebook_file.is_experiment else None
 
-    def _check_entries(self) -> None:
-        """What the types do not say: no empty list, seeds in one place, a metric and baselines that exist."""
-        for name, values in self.grid.items():
-            if not values:
-                raise UserError(
-                    f"{self.source}: grid entry {name!r} is empty. Give at least one value, or leave it out."
-                )
-        if "seed" in self.grid or "seed" in self.settings:
-            raise UserError(f"{self.source}: 'seed' belongs into the list 'seeds', not into grid or settings.")
-        if self.metric is not None:
-            lower_is_better(self.metric)
-        for baseline in self.baselines:
-            if baseline not in methods.names():
-                raise UserError(f"{self.source}: {unknown_name('baseline', baseline, methods.names())}")
+    def runs(self) -> Iterator[PlannedRun]:
+        """All runs, seed by seed, so that a sweep cut short is balanced."""
+        for seed in self.seeds:
+            for condition, identity in zip(self.chosen, self._identities, strict=True):
+                parts = [*(_short(value) for value in condition.values()), f"seed{seed}"]
+                readable = re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(parts))[:60]
+                yield PlannedRun(f"{readable}-{digest([identity, seed])[:8]}", seed, condition)
+
+    def experiment(self, condition: Values, seed: int) -> Experiment:
+        """The full settings of a run of a notebook that runs experiments."""
+        known = {name: value for name, value in {**self.settings, **condition}.items() if self._is_setting(name)}
+        return Experiment.preset(self.preset, **known, seed=seed)
+
+    def full_settings(self, run: PlannedRun) -> Values:
+        """All that a run's status says of its settings: every setting of an experiment, or what is chosen."""
+        chosen = {**self.settings, **run.chosen, "seed": run.seed}
+        if not self.notebook_file.is_experiment:
+            return chosen
+        return chosen | self.experiment(run.chosen, run.seed).model_dump(mode="json")
+
+    def parameters(self, run: PlannedRun) -> Values:
+        """What the run's notebook is given, beside `out`."""
+        chosen, takes = {**self.settings, **run.chosen}, self.notebook_file.parameters
+        direct = {name: value for name, value in chosen.items() if name in takes and name != "settings"}
+        rest = {name: value for name, value in chosen.items() if name not in direct}
+        found = {**direct, "seed": run.seed}
+        if "preset" in takes:
+            found["preset"] = self.preset
+        return found | ({"settings": rest} if "settings" in takes else {})
 
     def check_data(self) -> None:
         """Make each data set once, so that missing data ends a sweep before it starts, not once a run. UserError."""
-        chosen = {
-            digest([run.experiment.dataset, run.experiment.dataset_params]): run.experiment for run in self.runs()
-        }
-        for experiment in chosen.values():
-            data.create(experiment.dataset, **experiment.dataset_params, seed=experiment.seed)
+        if not self.notebook_file.is_experiment:
+            return
+        first = (self.experiment(condition, self.seeds[0]) for condition in self.chosen)
+        chosen = {digest([experiment.dataset, experiment.dataset_params]): experiment for experiment in first}
+        for experiment, seed in itertools.product(chosen.values(), self.seeds):
+            data.create(experiment.dataset, **experiment.dataset_params, seed=seed)
 
-    def _planned(self, chosen: dict[str, Any], seed: int, code: str) -> PlannedRun:
-        settings = {**self.settings, **chosen, "seed": seed}
-        try:
-            experiment = Experiment.preset(self.preset, **settings)
-        except UserError as error:
-            raise UserError(f"{self.source}: {error}") from None
-        parts = [_short(value) for value in chosen.values()] + [f"seed{seed}"]
-        readable = re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(parts))[:60]
-        identity = digest([experiment.model_dump(mode="json"), code, __version__, *_content(experiment.teacher_bank)])
-        direct = {name: settings.pop(name) for name in ("dataset", "method", "seed") if name in settings}
-        parameters = {**direct, "preset": self.preset, "settings": settings}
-        return PlannedRun(f"{readable}-{identity[:8]}", experiment, parameters)
+    @cached_property
+    def _identities(self) -> list[Values]:
+        """What tells each condition from others. UserError on the first that is not valid, or is there twice."""
+        found: dict[str, Values] = {}
+        for condition in self.chosen:
+            identity = self._identity(condition)
+            if found.setdefault(digest(identity), identity) is not identity:
+                raise UserError(f"Condition {condition} is planned twice. Remove one.")
+        return list(found.values())
+
+    def _is_setting(self, name: str) -> bool:
+        """Whether a name is the experiment's; else it is a parameter of the notebook's own."""
+        return name in Experiment.model_fields or name not in self.notebook_file.parameters
+
+    def _identity(self, condition: Values) -> Values:
+        """What tells a condition from others: its settings that are no defaults, checked. UserError."""
+        chosen, notebook = {**self.settings, **condition}, self.notebook_file
+        if not notebook.is_experiment:
+            for name, value in chosen.items():
+                notebook.check(name, value)
+            return chosen
+        own = {name: value for name, value in chosen.items() if not self._is_setting(name)}
+        for name, value in own.items():
+            notebook.check(name, value)
+        experiment = self.experiment(condition, self.seeds[0])
+        settings = experiment.model_dump(mode="json", exclude={"seed"}, exclude_defaults=True)
+        return {**settings, **own, "teacher_bank": _content(experiment.teacher_bank)}
+
+    def _check_entries(self) -> None:
+        """What the types do not say. UserError."""
+        for kind, entries in (("grid", self.grid), ("zip", self.zip)):
+            for name, values in entries.items():
+                if not values:
+                    raise UserError(f"Entry {kind!r} has no value for {name!r}. Give at least one, or leave it out.")
+        lengths = {name: len(values) for name, values in self.zip.items()}
+        if len(set(lengths.values())) > 1:
+            raise UserError(f"Entry 'zip' has lists of unequal lengths ({lengths}): they go step by step.")
+        places = [self.settings, self.grid, self.zip]
+        twice = [name for name, count in Counter(itertools.chain(*places)).items() if count > 1]
+        if twice:
+            raise UserError(f"{twice[0]!r} is given in two of settings, grid and zip. Keep it in one.")
+        for name in itertools.chain(*places, *self.conditions):
+            if name in OWN:
+                where = {"seed": "the list 'seeds'", "preset": "the entry 'preset'"}.get(name, "the folder of each run")
+                raise UserError(f"{name!r} belongs into {where}, not into settings, grid, zip or conditions.")
+        wrong = [seed for seed in self.seeds if not 0 <= seed < 2**32]
+        if wrong or len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"Entry 'seeds' is {self.seeds}: give different whole numbers from 0 on.")
+        if self.metric is not None:
+            lower_is_better(self.metric)
+        elif not self.notebook_file.is_experiment:
+            raise UserError(f"Entry 'metric' is missing: say which metric of {self.notebook} the sweep is judged by.")
+        for baseline in self.baselines or []:
+            if baseline not in self.methods:
+                raise unknown_name("baseline", baseline, self.methods)
+
+
+def _agrees(condition: Values, entry: Values) -> bool:
+    return all(name in condition and condition[name] == value for name, value in entry.items())
 
 
 def _short(value: Any) -> str:
-    """A value of the grid in a folder's name: a list of terms by its losses."""
+    """A value in a folder's name: a list of terms by its losses."""
     if isinstance(value, list) and all(isinstance(term, dict) and "loss" in term for term in value):
         return "+".join(str(term["loss"]) for term in value)
     return str(value)
 
 
-def _content(path: str | None) -> list[str]:
+def _content(path: str | None) -> str | None:
     """A hash of a file that a run reads: with other content it is another run."""
     if path is None:
-        return []
+        return None
     try:
         with open(path, "rb") as file:
-            return [hashlib.file_digest(file, "sha256").hexdigest()]
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{path}: the teacher's outputs cannot be read ({error.strerror}).") from None
-
-
-def _notebook_source(path: Path) -> str:
-    """The notebook's cells, without outputs: a part of what identifies a run. UserError when it takes no parameters."""
-    try:
-        cells = nbformat.read(path, as_version=4).cells
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file.") from None
-    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
-        raise UserError(f"{path}: no readable notebook ({error}).") from None
-    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
-    if len(tagged) != 1:
-        raise UserError(f"{path}: needs one cell tagged 'parameters', has {len(tagged)}.")
-    declared = set(re.findall(r"^(\w+)\s*(?::[^=]+)?=", tagged[0]["source"], flags=re.MULTILINE))
-    missing = [name for name in PARAMETERS if name not in declared]
-    if missing:
-        raise UserError(f"{path}: the parameters cell lacks {', '.join(missing)}; a sweep would set them in vain.")
-    return "\n".join(cell["source"] for cell in cells)

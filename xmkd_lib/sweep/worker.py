@@ -1,82 +1,95 @@
 """A worker process: executes one notebook after another, as told on its standard input.
 
-Each line in is a JSON task {notebook, folder, parameters}; each line out is {state, reason}. papermill is imported once
-for many runs; the kernel of every run is a process of its own.
+Each line in is a JSON task; each line out is {state, reason}. papermill is imported once for many runs; the kernel of
+every run is a process of its own. When standard input ends, whoever started the worker is gone, and it ends with its
+kernel, also in the middle of a run.
 """
 
 import json
 import logging
 import os
-import random
+import queue
+import signal
 import sys
-import time
+import threading
 import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-START_RACES = ("Kernel died before replying to kernel_info", "Address already in use")
+from xmkd_lib.sweep import forks
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "Unable to allocate")
 
 
 def main() -> None:
     """Serve tasks until standard input ends."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not look like an answer
+    tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
+    if forks.can_fork():
+        forks.start_server()
+    while True:
+        task = json.loads(tasks.get())
+        with (Path(task["folder"]) / "log.txt").open("a", encoding="utf-8") as log:
+            state, reason = execute(task, log)
+        answers.write(json.dumps({"state": state, "reason": reason}) + "\n")
+        answers.flush()
+
+
+def _listen(tasks: queue.SimpleQueue) -> None:
     for line in sys.stdin:
-        task = json.loads(line)
-        folder = Path(task["folder"])
-        with (folder / "log.txt").open("a", encoding="utf-8") as log:
-            reason = execute(Path(task["notebook"]), folder, task["parameters"], log)
-        _answer(answers, {"state": "failed" if reason else "ok", "reason": reason})
+        tasks.put(line)
+    os.killpg(0, signal.SIGKILL)  # the kernels' server is in our group; kernels end when it is gone
 
 
-def execute(notebook: Path, folder: Path, parameters: dict[str, Any], log: TextIO) -> str | None:
-    """Run a notebook into `folder/notebook.ipynb`. None when it left a valid result, else the reason in one line."""
+def execute(task: dict[str, Any], log: TextIO) -> tuple[str, str | None]:
+    """Run a task's notebook into its folder. State ok, or failed, killed or invalid with the reason in one line."""
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    from xmkd_lib.errors import UserError
-    from xmkd_lib.records import Result
+    from xmkd_lib.sweep.contract import violation
 
+    folder = Path(task["folder"])
     try:
-        _papermill(notebook, folder, parameters)
-        Result.load(folder / "result.json")
+        book = _papermill(Path(task["notebook"]), folder, {**task["parameters"], "out": str(folder)}, task["kernel"])
     except PapermillExecutionError as error:
         log.write("\n".join(error.traceback) + "\n")
-        return f"{error.ename}: {error.evalue}".strip().splitlines()[0]
-    except UserError as error:
+        return "failed", _one_line(error.ename, error.evalue)
+    except DeadKernelError as error:
         log.write(f"{error}\n")
-        return str(error)
+        return "killed", f"{error}".splitlines()[0]
     except Exception as error:
         # whatever papermill, the kernel or the disk raises ends this run alone; the whole trace is kept in log.txt
         log.write(traceback.format_exc())
-        return f"{type(error).__name__}: {error}".splitlines()[0]
-    return None
+        return "failed", _one_line(type(error).__name__, str(error))
+    reason = violation(book, folder, task["metrics"], task["figures"], task["settings"])
+    return ("invalid", reason) if reason else ("ok", None)
 
 
-def _papermill(notebook: Path, folder: Path, parameters: dict[str, Any]) -> None:
+def _papermill(notebook: Path, folder: Path, parameters: dict[str, Any], kernel: str) -> Any:
     import papermill
 
+    import xmkd_lib.sweep.kernels  # noqa: F401  registers the engine
+
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    for attempt in range(3):
-        try:
-            papermill.execute_notebook(
-                str(notebook),
-                str(folder / "notebook.ipynb"),
-                parameters={**parameters, "out": str(folder)},
-                kernel_name="python3",
-                language="python",  # for a notebook whose metadata name neither kernel nor language
-                progress_bar=False,
-            )
-            return
-        except RuntimeError as error:
-            # kernels started at the same moment can race for a port; only that is worth another try
-            if attempt == 2 or not any(race in str(error) for race in START_RACES):
-                raise
-            time.sleep(random.uniform(0.2, 1.5))
+    source, target = (str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, folder / "notebook.ipynb"))
+    return papermill.execute_notebook(
+        source,  # in which papermill fills in braces
+        target,
+        parameters=parameters,
+        engine_name="xmkd",
+        kernel_name=kernel,
+        language="python",  # for a notebook whose metadata do not say
+        progress_bar=False,
+        forked=kernel == "python3" and forks.can_fork(),
+    )
 
 
-def _answer(stream: TextIO, message: dict[str, Any]) -> None:
-    stream.write(json.dumps(message) + "\n")
-    stream.flush()
+def _one_line(name: str, text: str) -> str:
+    first = f"{name}: {text}".strip().splitlines()[0]
+    lacking = name in ("MemoryError", "OutOfMemoryError") or any(words in text for words in OUT_OF_MEMORY)
+    return f"out of memory: {first}" if lacking else first
 
 
 if __name__ == "__main__":
