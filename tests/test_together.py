@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.optim import AdamW
 
-from xmkd_lib import Experiment, Study, methods, together
+from xmkd_lib import Experiment, methods, run, together
+from xmkd_lib.checkpoint import OF_STUDENT
 from xmkd_lib.errors import UserError
 from xmkd_lib.models import AAMHead, Network, create
 from xmkd_lib.objective import Context, Objective, Term
@@ -319,17 +322,33 @@ def smoke(seed, **settings):
     )
 
 
-def test_experiments_that_differ_in_seed_are_trained_as_by_their_studies(monkeypatch):
-    monkeypatch.setattr(together, "try_together", lambda *_: Trial(2.0))
+@pytest.mark.parametrize("speedup", [2.0, 0.5])
+def test_runs_go_on_from_seeds_that_were_trained_together(tmp_path, monkeypatch, speedup):
+    monkeypatch.setattr(together, "try_together", lambda *_: Trial(speedup))
     experiments = [smoke(seed, method="soft_feature") for seed in range(2)]
-    for experiment, mine in zip(experiments, train_together(experiments), strict=True):
-        study = Study(experiment)
-        _, other = study.train(study.terms())
-        assert mine.curves.keys() == other.curves.keys()
+    outs = [tmp_path / f"seed{seed}" for seed in range(2)]
+    trained = train_together(experiments, outs)
+    anew = [run(experiment) for experiment in experiments]
+    monkeypatch.setattr(AdamW, "step", lambda *_: pytest.fail("trained again"))
+    for experiment, out, mine, alone in zip(experiments, outs, trained, anew, strict=True):
+        result = run(experiment, out)
+        assert result.curves == mine.curves
+        assert same(load_file(out / "checkpoint" / "student_last.safetensors"), mine.last)
+        assert result.metrics.keys() == alone.metrics.keys()
         for name in ("loss_ce", "loss_l2", "loss_l2_margin"):
-            assert mine.curves[name] == pytest.approx(other.curves[name], rel=1e-3)
+            assert mine.curves[name] == pytest.approx(alone.curves[name], rel=1e-3 if speedup > 1 else 0)
+        assert (result.metrics == alone.metrics) or speedup > 1
 
 
-def test_experiments_of_other_conditions_are_refused():
+def test_a_seed_that_diverged_leaves_nothing_to_go_on_from(tmp_path, monkeypatch):
+    broken = [Diverged("no"), fit_together([one_seed(1).fit], accelerator(), "val_error")[0]]
+    monkeypatch.setattr(together, "fit_seeds", lambda *_: broken)
+    outs = [tmp_path / "first", tmp_path / "second"]
+    assert train_together([smoke(0, method="none"), smoke(1, method="none")], outs) is broken
+    assert not (outs[0] / OF_STUDENT).exists()
+    assert (outs[1] / OF_STUDENT).exists()
+
+
+def test_experiments_of_other_conditions_are_refused(tmp_path):
     with pytest.raises(UserError, match="differ in method, epochs"):
-        train_together([smoke(0), smoke(1, epochs=3, method="none")])
+        train_together([smoke(0), smoke(1, epochs=3, method="none")], [tmp_path, tmp_path])

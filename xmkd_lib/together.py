@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from xmkd_lib.checkpoint import OF_STUDENT
 from xmkd_lib.errors import UserError
 from xmkd_lib.losses.base import Loss
 from xmkd_lib.models import Network
@@ -80,22 +82,33 @@ def fit_seeds(
     return [_fit_alone(one, accelerator, choose_by) for one in fits]
 
 
-def train_together(experiments: list[Experiment], say: Callable[[str], None] | None = None) -> list[Fitted | Diverged]:
-    """Train the students of experiments that differ in their seed alone, as `Study.train` does; see `fit_seeds`.
+def train_together(
+    experiments: list[Experiment], outs: list[Path], say: Callable[[str], None] | None = None
+) -> list[Fitted | Diverged]:
+    """Train the students of experiments that differ in their seed alone, as `run` would; see `fit_seeds`.
 
-    UserError where another setting differs.
+    Each run's folder in `outs` receives the end of its training, so that `run(experiment, out)` goes on to assess it; a
+    seed that diverged leaves nothing, and `run` says so itself. UserError where another setting differs.
     """
     settings = [experiment.model_dump(mode="json", exclude={"seed"}) for experiment in experiments]
     differing = [name for name in settings[0] if any(other[name] != settings[0][name] for other in settings)]
     if differing:
         raise UserError(f"Experiments differ in {', '.join(differing)}: only seeds of one condition go together.")
-    studies = [Study(experiment) for experiment in experiments]
     torch.set_num_threads(experiments[0].threads)
-    fits = []
-    for study in studies:
-        untrained = study.untrained(study.terms())
-        fits.append(Fit(*untrained, study.schedule(study.experiment.epochs), partial(study.held_out, study.assess)))
-    return fit_seeds(fits, studies[0].accelerator(), "val_error", say)
+    fits, checkpoints = [], []
+    for experiment, out in zip(experiments, outs, strict=True):
+        study = Study(experiment)
+        study.check()
+        terms = study.terms()
+        fits.append(
+            Fit(*study.untrained(terms), study.schedule(experiment.epochs), partial(study.held_out, study.assess))
+        )
+        checkpoints.append(study.checkpoint(out / OF_STUDENT, terms))
+    found = fit_seeds(fits, study.accelerator(), "val_error", say)
+    for fitted, checkpoint in zip(found, checkpoints, strict=True):
+        if isinstance(fitted, Fitted):
+            fitted.save(checkpoint)
+    return found
 
 
 def fit_together(fits: list[Fit], accelerator: Accelerator, choose_by: str) -> list[Fitted | Diverged]:

@@ -271,6 +271,7 @@ def _alike(saved: dict[str, Tensor], present: dict[str, Tensor]) -> bool:
 
 
 def weights_of(network: Network) -> dict[str, Tensor]:
+    """A copy of a network's state, on the CPU."""
     return {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in network.state_dict().items()
@@ -278,6 +279,7 @@ def weights_of(network: Network) -> dict[str, Tensor]:
 
 
 def check_finite(means: dict[str, float], epoch: int) -> None:
+    """Diverged where the mean of a loss over an epoch, by its name, is NaN or infinite."""
     # once an epoch: a look at every step would make a GPU wait for the host each time
     names = [name.removeprefix("loss_") for name, value in means.items() if not math.isfinite(value)]
     broken = [name for name in names if not name.endswith("_gradient")]  # a diagnosis, not the cause
