@@ -20,6 +20,7 @@ from xmkd_lib.cache import source_digest
 from xmkd_lib.records import write_atomically
 
 FORMAT = 1
+OF_STUDENT = Path("checkpoint", "training.safetensors")  # in a run's folder
 INTERVAL = 20.0  # seconds between two saves: what a kill costs at most, beside the epoch that it interrupts
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from xmkd_lib import weighting
+from xmkd_lib.checkpoint import OF_STUDENT
 from xmkd_lib.models import count_parameters
 from xmkd_lib.objective import names_of
 from xmkd_lib.records import Result, check_writable, environment, write_atomically
@@ -40,8 +41,7 @@ def run(experiment: Experiment, out: str | Path | None = None, on_epoch: OnEpoch
     _report(folder, "reference")
     terms = study.terms()
     begun = time.perf_counter()
-    kept = folder and folder / "checkpoint"
-    checkpoint = kept and study.checkpoint(kept / "training.safetensors", terms)
+    checkpoint = folder and study.checkpoint(folder / OF_STUDENT, terms)
     _report(folder, "student", epoch=0, epochs=experiment.epochs)
 
     def each_epoch(row: dict[str, float]) -> None:
@@ -70,6 +70,7 @@ def run(experiment: Experiment, out: str | Path | None = None, on_epoch: OnEpoch
         environment=environment(study.device.type),
     )
     if folder:
+        kept = folder / "checkpoint"
         kept.mkdir(exist_ok=True)
         save_file(fitted.last, kept / "student_last.safetensors")
         save_file(fitted.best, kept / "student_best.safetensors")

@@ -245,6 +245,23 @@ class Objective(nn.Module):
         warm-up. diagnose: also give `<part>_gradient`, each part's share of the gradients' lengths at the student's
         embedding (N, D), which then must require a gradient.
         """
+        weighted, parts = self.weighted(student, training_logits, labels, teacher, w_ce, w_kd, projected, progress)
+        if diagnose:
+            parts |= gradient_shares(weighted, student.embedding)
+        return sum(weighted.values()), parts
+
+    def weighted(
+        self,
+        student: Outputs,
+        training_logits: Tensor,
+        labels: Tensor,
+        teacher: Outputs | None = None,
+        w_ce: Tensor | None = None,
+        w_kd: Tensor | None = None,
+        projected: Outputs | None = None,
+        progress: float = 1.0,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The summands of the scalar by name, and its parts as `forward` gives them without diagnosis."""
         ce = F.cross_entropy(training_logits.float(), labels, reduction="none", label_smoothing=self.label_smoothing)
         weighted = {"ce": _weighted_mean(ce, w_ce)}
         parts = {"ce": ce.detach().mean()}
@@ -257,9 +274,7 @@ class Objective(nn.Module):
             parts |= {name: found["hard"], f"{name}_active": (values.detach() > 0).float().mean()}
             if "margin" in found:
                 parts[f"{name}_margin"] = found["margin"]
-        if diagnose:
-            parts |= _gradient_shares(weighted, student.embedding)
-        return sum(weighted.values()), parts
+        return weighted, parts
 
 
 def _values(loss: Loss, student: Outputs, teacher: Outputs, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -276,13 +291,16 @@ def _values(loss: Loss, student: Outputs, teacher: Outputs, labels: Tensor) -> t
     return values, {"hard": hard.detach().mean(), "margin": mean_margin}
 
 
-def _gradient_shares(weighted: dict[str, Tensor], embedding: Tensor) -> dict[str, Tensor]:
+def gradient_shares(weighted: dict[str, Tensor], embedding: Tensor) -> dict[str, Tensor]:
+    """Each summand's share of the gradients' lengths at an embedding (..., N, D), one value (...) per summand."""
     lengths = []
     for value in weighted.values():
-        (gradient,) = torch.autograd.grad(value, embedding, retain_graph=True, allow_unused=True)
-        lengths.append(embedding.new_zeros(()) if gradient is None else torch.linalg.vector_norm(gradient))
+        (gradient,) = torch.autograd.grad(value.sum(), embedding, retain_graph=True, allow_unused=True)
+        if gradient is None:
+            gradient = torch.zeros_like(embedding)
+        lengths.append(torch.linalg.vector_norm(gradient, dim=(-2, -1)))
     lengths = torch.stack(lengths)
-    shares = (lengths / lengths.sum().clamp_min(1e-12)).nan_to_num(0)  # of gradients that overflow
+    shares = (lengths / lengths.sum(0).clamp_min(1e-12)).nan_to_num(0)  # of gradients that overflow
     return {f"{name}_gradient": share for name, share in zip(weighted, shares.detach(), strict=True)}
 
 

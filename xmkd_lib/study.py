@@ -232,6 +232,12 @@ class Study:
 
         checkpoint: where to save to, and to resume from; the caller makes it by `checkpoint` and removes it.
         """
+        network, objective, training = self.untrained(terms)
+        fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch, checkpoint)
+        return network, fitted
+
+    def untrained(self, terms: list[Term]) -> tuple[Network, Objective, TrainingSet]:
+        """A new student, what it minimises and what it learns from, on the device."""
         network = self.student()
         teacher = self.teacher["train"]  # also without terms: each assessment measures the distance to it
         weights = self._weights_of(terms)
@@ -240,8 +246,7 @@ class Study:
         with _seeded(self.experiment.seed):  # of layers that losses bring of their own
             context = self._context(network) if terms else Context()
             objective = Objective(terms, context, self.experiment.label_smoothing)
-        fitted = self._fit(network, objective, training, self.experiment.epochs, self.assess, on_epoch, checkpoint)
-        return network, fitted
+        return network, objective.to(self.device), training
 
     def checkpoint(self, path: Path, terms: list[Term]) -> Checkpoint:
         """The place of a student's training, its key made of all that the student's numbers depend on."""
@@ -320,24 +325,25 @@ class Study:
         on_epoch: OnEpoch | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> Fitted:
-        def held_out(net: Network) -> dict[str, float]:
-            metrics = assess(net, ("train", "val"))
-            return {**metrics, "val_error": val_error(self.dataset, metrics)}
+        with _seeded(self.experiment.seed):  # of models and losses that draw at random while they train
+            return fit(
+                network, objective, training, self.schedule(epochs), self.accelerator(),
+                partial(self.held_out, assess), "val_error", on_epoch, checkpoint,
+            )  # fmt: skip
 
-        chosen = self.experiment
-        schedule = Schedule(
-            epochs=epochs,
-            batch_size=chosen.batch_size,
-            learning_rate=chosen.learning_rate,
-            weight_decay=chosen.weight_decay,
-            warmup=chosen.warmup,
-            evaluate_every=chosen.evaluate_every,
-            seed=chosen.seed,
-        )
-        objective = objective.to(self.device)
-        accelerator = _accelerator(chosen.device, chosen.precision)
-        with _seeded(chosen.seed):  # of models and losses that draw at random while they train
-            return fit(network, objective, training, schedule, accelerator, held_out, "val_error", on_epoch, checkpoint)
+    def accelerator(self) -> Accelerator:
+        """Device and precision of the experiment, set for the whole process."""
+        return _accelerator(self.experiment.device, self.experiment.precision)
+
+    def schedule(self, epochs: int) -> Schedule:
+        """How to train for a number of epochs."""
+        names = ("batch_size", "learning_rate", "weight_decay", "warmup", "evaluate_every", "seed")
+        return Schedule(epochs=epochs, **{name: getattr(self.experiment, name) for name in names})
+
+    def held_out(self, assess: Assess, network: Network) -> dict[str, float]:
+        """What a training is watched by: a network's metrics on training and validation data, and `val_error`."""
+        metrics = assess(network, ("train", "val"))
+        return {**metrics, "val_error": val_error(self.dataset, metrics)}
 
     def _build_reference(self, folder: Path) -> None:
         # keyed as the artefact is, without the method: whichever run comes next goes on with it

@@ -1,7 +1,7 @@
 """The training loop: whole batches from tensors on the device, through accelerate."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,15 @@ class Schedule:
     warmup: float
     evaluate_every: int
     seed: int
+
+    def steps(self, samples: int) -> int:
+        """Number of steps in all; a last batch of one sample is none."""
+        full, rest = divmod(samples, self.batch_size)
+        return self.epochs * (full + (rest > 1))
+
+    def optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """AdamW at the peak learning rate."""
+        return torch.optim.AdamW(parameters, self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
     def factor(self, step: int, steps: int) -> float:
         """Share of the peak learning rate at a step: linear warm-up, then half a cosine to 0."""
@@ -74,7 +83,7 @@ class TrainingSet:
         return TrainingSet(features, self.labels[rows], teacher, *weights)
 
 
-class _Step(nn.Module):
+class Step(nn.Module):
     """Network and objective as one module, so that autocast and gradient averaging cover both."""
 
     def __init__(self, network: Network, objective: Objective):
@@ -82,13 +91,13 @@ class _Step(nn.Module):
         self.network, self.objective = network, objective
 
     def forward(self, batch: TrainingSet, progress: float, diagnose: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        outputs = self.network(batch.features)
+        return self.objective(*self.seen(self.network(batch.features), batch), progress, diagnose)
+
+    def seen(self, outputs: Outputs, batch: TrainingSet) -> tuple[Any, ...]:
+        """What the objective reads of a batch and the network's outputs for it, in its order."""
         training_logits = self.network.head.training_logits(outputs.logits, batch.labels)
         projected = self.network.for_teacher(outputs)
-        weights = batch.w_ce, batch.w_kd
-        return self.objective(
-            outputs, training_logits, batch.labels, batch.teacher, *weights, projected, progress, diagnose
-        )
+        return outputs, training_logits, batch.labels, batch.teacher, batch.w_ce, batch.w_kd, projected
 
 
 @dataclass
@@ -102,6 +111,15 @@ class Fitted:
     best: dict[str, Tensor]
     best_epoch: int
     curves: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, row: dict[str, float], choose_by: str, network: Network) -> None:
+        """Note an evaluated epoch, and the network's weights if none before had a lower `choose_by`."""
+        best = self.curves["epoch"].index(self.best_epoch) if self.best_epoch else None
+        lowest = math.inf if best is None else self.curves[choose_by][best]
+        for name, value in row.items():
+            self.curves.setdefault(name, []).append(value)
+        if row[choose_by] < lowest:
+            self.best_epoch, self.best = row["epoch"], weights_of(network)
 
     def rows(self) -> list[dict[str, float]]:
         """The curves by evaluated epoch."""
@@ -119,9 +137,9 @@ class _Progress:
     remembers anything else, in a plain attribute, would not resume as it was.
     """
 
-    def __init__(self, step: _Step, optimizer: Any, scheduler: Any, generator: torch.Generator):
+    def __init__(self, step: Step, optimizer: Any, scheduler: Any, generator: torch.Generator):
         self.step, self.optimizer, self.scheduler, self.generator = step, optimizer, scheduler, generator
-        self.fitted, self.lowest = Fitted({}, {}, 0), math.inf
+        self.fitted = Fitted({}, {}, 0)
         self.epoch = self.batches = 0
 
     def state(self) -> dict[str, Any]:
@@ -134,7 +152,6 @@ class _Progress:
             "generator": self.generator.get_state(),
             "random": random_state(),
             "fitted": vars(self.fitted),
-            "lowest": self.lowest,
             "epoch": self.epoch,
             "batches": self.batches,
         }
@@ -160,7 +177,7 @@ class _Progress:
         self.optimizer.load_state_dict(_with_layout(state["optimizer"], self.optimizer))
         self.scheduler.load_state_dict(state["scheduler"])
         self.generator.set_state(state["generator"])
-        self.lowest, self.epoch, self.batches = state["lowest"], state["epoch"], state["batches"]
+        self.epoch, self.batches = state["epoch"], state["batches"]
         set_random_state(state["random"])
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -188,12 +205,9 @@ def fit(
     """
     if len(data.labels) < 2:
         raise UserError(f"Training needs at least 2 samples, got {len(data.labels)}.")
-    full, rest = divmod(len(data.labels), schedule.batch_size)
-    steps = schedule.epochs * (full + (rest > 1))
-    module = step = _Step(network, objective)
-    optimizer = torch.optim.AdamW(
-        step.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
-    )
+    steps = schedule.steps(len(data.labels))
+    module = step = Step(network, objective)
+    optimizer = schedule.optimizer(step.parameters())
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda count: schedule.factor(count, steps))
     step, optimizer, scheduler = accelerator.prepare(step, optimizer, scheduler)
     generator = torch.Generator().manual_seed(schedule.seed)
@@ -219,16 +233,13 @@ def fit(
             for name, value in contributions.items():
                 parts.setdefault(name, []).append(value)
         means = {f"loss_{name}": float(sum(values)) / len(values) for name, values in parts.items()}
-        _check_finite(means, epoch)
+        check_finite(means, epoch)
         progress.epoch = epoch
         if evaluated:
             row = {"epoch": epoch, "learning_rate": scheduler.get_last_lr()[0], **means, **evaluate(network.eval())}
-            for name, value in row.items():
-                fitted.curves.setdefault(name, []).append(value)
-            if row[choose_by] < progress.lowest:
-                progress.lowest, fitted.best_epoch, fitted.best = row[choose_by], epoch, _weights(network)
+            fitted.add(row, choose_by, network)
         if last:
-            fitted.last = _weights(network)
+            fitted.last = weights_of(network)
         if checkpoint and last:
             fitted.save(checkpoint)
         elif checkpoint and checkpoint.due():
@@ -259,14 +270,16 @@ def _alike(saved: dict[str, Tensor], present: dict[str, Tensor]) -> bool:
     return {name: value.shape for name, value in saved.items()} == {name: x.shape for name, x in present.items()}
 
 
-def _weights(network: Network) -> dict[str, Tensor]:
+def weights_of(network: Network) -> dict[str, Tensor]:
+    """A copy of a network's state, on the CPU."""
     return {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in network.state_dict().items()
     }
 
 
-def _check_finite(means: dict[str, float], epoch: int) -> None:
+def check_finite(means: dict[str, float], epoch: int) -> None:
+    """Diverged where the mean of a loss over an epoch, by its name, is NaN or infinite."""
     # once an epoch: a look at every step would make a GPU wait for the host each time
     names = [name.removeprefix("loss_") for name, value in means.items() if not math.isfinite(value)]
     broken = [name for name in names if not name.endswith("_gradient")]  # a diagnosis, not the cause
