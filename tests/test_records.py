@@ -45,7 +45,7 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path, field, value):
         (lambda text: text[: len(text) // 2], "no valid JSON"),
         (lambda text: "", "no valid JSON"),
         (lambda text: "[]", "not a valid result"),
-        (lambda text: "{}", "settings: Field required"),
+        (lambda text: "{}", "metrics: Field required"),
         (lambda text: text.replace('"schema_version": 1', '"schema_version": 2'), "result schema 2"),
         (lambda text: text.replace('"timings"', '"timing"'), "timing"),
         (lambda text: text.replace("0.30000000000000004", "null"), "metrics.test_eer"),

@@ -157,10 +157,11 @@ def test_a_clock_that_runs_backwards(tmp_path, undisturbed):
 FULL = """
 set -e
 mount -t tmpfs -o size=700k tmpfs "$1"
-{python} -m xmkd_lib.cli sweep run "$2" --out "$1/runs" --workers 1 > "$3/first.log" 2>&1 || echo "code $?" >> "$3/first.log"
+run="{python} -m xmkd_lib.cli sweep run $2 --out $1/runs --workers 1"
+$run > "$3/first.log" 2>&1 || echo "code $?" >> "$3/first.log"
 find "$1/runs" -name status.json -exec grep -l '"state": "ok"' {{}} + | sort > "$3/kept.txt" || true
 mount -o remount,size=50m "$1"
-{python} -m xmkd_lib.cli sweep run "$2" --out "$1/runs" --workers 1 > "$3/second.log" 2>&1
+$run > "$3/second.log" 2>&1
 cp "$1/runs/results.csv" "$3/results.csv"
 """
 
