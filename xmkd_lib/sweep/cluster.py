@@ -4,7 +4,8 @@ import hashlib
 import logging
 import os
 import socket
-import tempfile
+import subprocess
+import sys
 import threading
 import uuid
 from collections import defaultdict
@@ -60,9 +61,8 @@ class Cluster:
                 distributed.utils.silence_logging_cmgr(logging.CRITICAL)
             )  # a lost worker is ours to tell
             if address.startswith("local:"):
-                self.client = stack.enter_context(_local(distributed, _count(address)))
-            else:
-                self.client = stack.enter_context(_connect(distributed, address))
+                address = stack.enter_context(_local(_count(address), folder / "workers.log"))
+            self.client = stack.enter_context(_connect(distributed, address))
             stack.enter_context(_kept(proof))
             self._check(address)
             self.executor = self.client.get_executor(pure=False)
@@ -184,19 +184,19 @@ def _kept(proof: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _local(distributed: Any, workers: int) -> Iterator[Any]:
+def _local(workers: int, log: Path) -> Iterator[str]:
+    """The address of a cluster of this machine, which ends on leaving."""
+    command = [sys.executable, "-m", "xmkd_lib.sweep.local_cluster", str(workers)]
     with (
-        tempfile.TemporaryDirectory(prefix="xmkd-", ignore_cleanup_errors=True) as scratch,
-        distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-            local_directory=scratch,
-        ) as cluster,
-        distributed.Client(cluster) as client,
+        log.open("ab") as file,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, start_new_session=True
+        ) as process,
     ):
-        yield client
+        address = process.stdout.readline().strip()
+        if not address:
+            raise UserError(f"The {workers} dask workers could not be started; see {log}.")
+        yield address
 
 
 def _connect(distributed: Any, address: str) -> Any:
