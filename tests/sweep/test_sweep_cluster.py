@@ -10,28 +10,35 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tiny import RESULT, notebook, printed, specification, start, states, statuses, table, wait_for
+from tiny import notebook, printed, specification, start, states, statuses, table, wait_for
 
 import xmkd_lib
 from xmkd_lib.errors import UserError
+from xmkd_lib.records import Result
 from xmkd_lib.sweep import Sweep, cluster
 
 pytest.importorskip("distributed")
 
-# Each run says whether it found an earlier attempt's checkpoint, and when it began and ended.
+PARAMETERS = "seed: int = 0\nrate: float = 0.1\nout: str = ''\n"
+# Each run says whether it found an earlier attempt's checkpoint, and waits as long as it is held.
 BODY = """
 import pathlib, time
 kept = pathlib.Path(out, "checkpoint", "kept")
 pathlib.Path(out, "resumed").write_text(str(kept.exists()))
 kept.parent.mkdir(exist_ok=True)
 kept.touch()
-begun = time.monotonic()
-while pathlib.Path(out, "..", "..", f"hold{seed}").exists():
+place = next(path for path in pathlib.Path(out).parents if (path / "tiny.yaml").exists())
+while (place / f"hold{seed}").exists():
     time.sleep(0.05)
+with open(f"{out}/../ended.log", "a") as log:
+    log.write(f"{seed}\\n")
 """
-LOG = """
-with open(f"{out}/../times.log", "a") as log:
-    log.write(f"{method}{seed} {begun} {time.monotonic()}\\n")
+# A result as `Result` writes it, without importing the library, which takes seconds.
+RESULT = """
+import pathlib
+place = next(path for path in pathlib.Path(out).parents if (path / "tiny.yaml").exists())
+text = (place / "template.json").read_text()
+pathlib.Path(out, "result.json").write_text(text.replace("0.5", f"0.{seed}"))
 """
 
 
@@ -80,6 +87,16 @@ def dask(tmp_path):
         found.end(process)
 
 
+@pytest.fixture
+def begin():
+    """`start`, whose process does not outlive a test that fails."""
+    begun = []
+    yield lambda *what, **env: begun.append(start(*what, **env)) or begun[-1]
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     place = tmp_path_factory.mktemp("undisturbed")
@@ -87,20 +104,18 @@ def undisturbed(tmp_path_factory):
     return table(place / "runs")
 
 
-def prepared(place: Path, hold=(), seeds=range(3), **more) -> Path:
-    """A sweep of one method; runs of the seeds to hold wait until their file is gone."""
-    notebook(place / "n.ipynb", BODY, RESULT, LOG)
-    path = specification(place, seeds=seeds, **more)
-    folder = place / "runs"
-    folder.mkdir(exist_ok=True)
+def prepared(place: Path, *sources: str, hold=(), seeds=range(3), **more) -> Path:
+    """A sweep of one condition; runs of the seeds to hold wait until their file is gone."""
+    notebook(place / "n.ipynb", *(sources or (BODY,)), RESULT, parameters=PARAMETERS)
+    Result(metrics={"test_loss": 0.5}).save(place / "template.json")
     for seed in hold:
-        (folder / f"hold{seed}").touch()
-    return path
+        (place / f"hold{seed}").touch()
+    return specification(place, seeds=seeds, grid={"rate": [0.1]}, metric="test_loss", preset="demo", **more)
 
 
 def go(place: Path) -> None:
     """Let go of the runs that are held."""
-    for path in (place / "runs").glob("hold*"):
+    for path in place.glob("hold*"):
         path.unlink()
 
 
@@ -117,6 +132,12 @@ def by_seed(folder: Path) -> dict[int, dict]:
     return {status["seed"]: {**status, "home": folder / name} for name, status in statuses(folder).items()}
 
 
+def at(folder: Path, seed: int) -> tuple[int, str] | None:
+    """Attempt and state of a run; None where it has none at the moment."""
+    status = by_seed(folder).get(seed)
+    return status and (status["attempt"], status["state"])
+
+
 def kill_worker(folder: Path, seed: int) -> list[psutil.Process]:
     """Kill the dask worker that executes a run; what ran below it must end by itself."""
     victim = psutil.Process(by_seed(folder)[seed]["pid"])
@@ -128,16 +149,16 @@ def kill_worker(folder: Path, seed: int) -> list[psutil.Process]:
     return below
 
 
-def test_a_killed_worker_of_a_local_cluster(tmp_path, undisturbed):
+def test_a_killed_worker_of_a_local_cluster(tmp_path, undisturbed, begin):
     path, folder = prepared(tmp_path, hold=[1, 2]), tmp_path / "runs" / "tiny"
     (tmp_path / "tmp").mkdir()
-    process = start(path, "--cluster", "local:2", TMPDIR=str(tmp_path / "tmp"))
+    process = begin(path, "--cluster", "local:2", TMPDIR=str(tmp_path / "tmp"))
     wait_for(lambda: states(folder) == ["ok", "running", "running"])
     everyone = psutil.Process(process.pid).children(recursive=True)
     before = files(folder)
     kill_worker(folder, 1)
-    wait_for(lambda: by_seed(folder)[1]["attempt"] == 2 and by_seed(folder)[1]["state"] == "running")
-    assert by_seed(folder)[2]["attempt"] == 1, "a run beside it goes on"
+    wait_for(lambda: at(folder, 1) == (2, "running"))
+    assert at(folder, 2) == (1, "running"), "a run beside it goes on"
     go(tmp_path)
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 0, output
@@ -157,11 +178,11 @@ def test_a_killed_worker_of_a_local_cluster(tmp_path, undisturbed):
     assert not list(folder.glob(".shared-*"))
 
 
-def test_a_cluster_that_shrinks_to_nothing_and_grows(tmp_path, dask, undisturbed):
+def test_a_cluster_that_shrinks_to_nothing_and_grows(tmp_path, dask, undisturbed, begin):
     path, folder = prepared(tmp_path, hold=[1, 2]), tmp_path / "runs" / "tiny"
     dask.scheduler()
     dask.worker()
-    process = start(path, "--scheduler", str(dask.file))
+    process = begin(path, "--scheduler", str(dask.file))
     wait_for(lambda: states(folder) == ["ok", "running"])
     before = files(folder)
     kill_worker(folder, 1)
@@ -169,7 +190,7 @@ def test_a_cluster_that_shrinks_to_nothing_and_grows(tmp_path, dask, undisturbed
     assert process.poll() is None
     dask.worker()
     dask.worker()
-    wait_for(lambda: [by_seed(folder)[seed]["state"] for seed in (1, 2) if seed in by_seed(folder)] == ["running"] * 2)
+    wait_for(lambda: (at(folder, 1), at(folder, 2)) == ((2, "running"), (1, "running")))
     go(tmp_path)
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 0, output
@@ -181,31 +202,30 @@ def test_a_cluster_that_shrinks_to_nothing_and_grows(tmp_path, dask, undisturbed
 
 
 KILLER = """
-import psutil
+import os, psutil
 if seed == 0:
     psutil.Process(os.getpid()).parent().parent().parent().kill()
 """
 
 
-def test_a_run_that_kills_every_worker(tmp_path):
-    notebook(tmp_path / "n.ipynb", "import os", KILLER, RESULT)
-    path, folder = specification(tmp_path, seeds=range(4)), tmp_path / "runs" / "tiny"
-    process = start(path, "--cluster", "local:2", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1")
+def test_a_run_that_kills_every_worker(tmp_path, begin):
+    path, folder = prepared(tmp_path, KILLER), tmp_path / "runs" / "tiny"
+    process = begin(path, "--cluster", "local:2", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1")
     output, _ = process.communicate(timeout=150)
     assert process.returncode == 1, output
     assert "killed: 2 dask workers died with it" in output
     assert "Traceback" not in output
     found = by_seed(folder)
-    assert [found[seed]["state"] for seed in range(4)] == ["killed", "ok", "ok", "ok"]
+    assert [found[seed]["state"] for seed in range(3)] == ["killed", "ok", "ok"]
     assert found[0]["attempt"] == 2
     assert "2 dask workers died with it" in found[0]["reason"]
 
 
-def test_a_scheduler_that_dies(tmp_path, dask, undisturbed):
+def test_a_scheduler_that_dies(tmp_path, dask, undisturbed, begin):
     path, folder = prepared(tmp_path, hold=[1, 2]), tmp_path / "runs" / "tiny"
     scheduler = dask.scheduler()
     worker = dask.worker()
-    process = start(path, "--scheduler", str(dask.file))
+    process = begin(path, "--scheduler", str(dask.file))
     wait_for(lambda: states(folder) == ["ok", "running"])
     before = files(folder)
     dask.end(scheduler)
@@ -217,25 +237,24 @@ def test_a_scheduler_that_dies(tmp_path, dask, undisturbed):
     go(tmp_path)
     dask.scheduler()
     dask.worker()
-    output, _ = start(path, "--scheduler", str(dask.file)).communicate(timeout=90)
+    _, output = printed(Sweep.read(path), folder, cluster=str(dask.file))
     assert "2 runs to do, 1 done before" in output
     assert files(folder).items() >= before.items()
     assert table(folder) == undisturbed
 
 
-def test_sweeps_after_each_other_interrupted_and_killed(tmp_path, dask, undisturbed):
+def test_sweeps_after_each_other_interrupted_and_killed(tmp_path, dask, undisturbed, begin):
     """One cluster: a parent that is killed, the same command, one that is interrupted, another sweep."""
     path, folder = prepared(tmp_path, hold=[0, 1, 2]), tmp_path / "runs" / "tiny"
     dask.scheduler()
     dask.worker()
     dask.worker("--nanny")
-    first = start(path, "--scheduler", str(dask.file))
+    first = begin(path, "--scheduler", str(dask.file))
     wait_for(lambda: states(folder) == ["running", "running"])
     first.kill()
     first.communicate()
-    second = start(path, "--scheduler", str(dask.file))
-    wait_for(lambda: [status["attempt"] for status in by_seed(folder).values()] == [2, 2])
-    wait_for(lambda: states(folder) == ["running", "running"])
+    second = begin(path, "--scheduler", str(dask.file))
+    wait_for(lambda: (at(folder, 0), at(folder, 1)) == ((2, "running"), (2, "running")))
     second.send_signal(signal.SIGINT)
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 130, output
@@ -243,14 +262,12 @@ def test_sweeps_after_each_other_interrupted_and_killed(tmp_path, dask, undistur
     wait_for(lambda: states(folder) == ["killed", "killed"], timeout=20)
     other = prepared(tmp_path, name="other")
     go(tmp_path)
-    output, _ = start(other, "--scheduler", str(dask.file)).communicate(timeout=90)
-    assert "[3/3]" in output
+    assert printed(Sweep.read(other), tmp_path / "runs" / "other", cluster=str(dask.file))[0]
     assert table(tmp_path / "runs" / "other") == undisturbed
-    output, _ = start(prepared(tmp_path), "--scheduler", str(dask.file)).communicate(timeout=90)
-    assert "To do: 2 killed, 1 missing" in " ".join(output.split())
+    _, output = printed(Sweep.read(prepared(tmp_path)), folder, cluster=str(dask.file))
+    assert "To do: 2 killed, 1 missing" in output
     assert table(folder) == undisturbed
-    times = [line.split() for line in (folder / "times.log").read_text().splitlines()]
-    assert sorted(name for name, _, _ in times) == ["none0", "none1", "none2"], "no run was done twice"
+    assert sorted((folder / "ended.log").read_text().split()) == ["0", "1", "2"], "no run was done twice"
 
 
 def test_unfit_workers_are_named(tmp_path, dask, monkeypatch):
@@ -277,7 +294,7 @@ def test_unfit_workers_are_named(tmp_path, dask, monkeypatch):
     assert not list(folder.glob(".shared-*"))
 
 
-def test_a_worker_that_does_not_see_the_folder_or_the_notebook(tmp_path, dask):
+def test_a_worker_that_does_not_see_the_folder_or_the_notebook(tmp_path, dask, begin):
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs a user namespace to hide a folder")
     path, folder = prepared(tmp_path), tmp_path / "runs" / "tiny"
@@ -288,7 +305,7 @@ def test_a_worker_that_does_not_see_the_folder_or_the_notebook(tmp_path, dask):
         (f"mount --bind {path} {tmp_path}/n.ipynb", "n.ipynb, or another version of it"),
     ):
         worker = dask.worker(before=("unshare", "-rm", "sh", "-c", f'{hide} && exec "$@"', "drill"))
-        output, _ = start(path, "--scheduler", str(dask.file)).communicate(timeout=60)
+        output, _ = begin(path, "--scheduler", str(dask.file)).communicate(timeout=60)
         dask.end(worker)
         assert f"Error: The dask worker of process {worker.pid} on {os.uname().nodename}" in " ".join(output.split())
         assert told in " ".join(output.split())
@@ -296,7 +313,7 @@ def test_a_worker_that_does_not_see_the_folder_or_the_notebook(tmp_path, dask):
     assert not statuses(folder)
 
 
-def test_addresses_that_are_none(tmp_path, monkeypatch):
+def test_addresses_that_are_none(tmp_path, monkeypatch, begin):
     path, folder = prepared(tmp_path), tmp_path / "runs" / "tiny"
     monkeypatch.setattr(cluster, "ANSWER_WITHIN", 2)
     (tmp_path / "broken.json").write_text("{")
@@ -309,7 +326,7 @@ def test_addresses_that_are_none(tmp_path, monkeypatch):
         assert time.monotonic() - begun < 20
     with pytest.raises(UserError, match="write local:N"):
         printed(Sweep.read(path), folder, cluster="local:many")
-    process = start(path, "--scheduler", "tcp://127.0.0.1:9")
+    process = begin(path, "--scheduler", "tcp://127.0.0.1:9")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "no dask scheduler answers there" in output

@@ -28,6 +28,7 @@ from xmkd_lib.sweep.seat import Seat
 
 ANSWER_WITHIN = 10  # seconds
 WAIT_FOR_WORKERS = 60  # seconds
+LOADING = (ImportError, AttributeError, TypeError)  # where what was sent names things that are not there
 GONE = "The dask scheduler is gone. What is finished is kept; start one, and the same command goes on."
 
 _here = threading.local()
@@ -89,8 +90,9 @@ class Cluster:
         from distributed import KilledWorker
 
         try:
-            with _understood():
-                return future.result()
+            return future.result()
+        except LOADING as error:
+            raise _unfit("A dask worker", error) from None
         except KilledWorker as error:
             reason = f"{error.allowed_failures + 1} dask workers died with it, the last one {error.last_worker.address}"
             mark_killed(Path(task.folder), reason)
@@ -116,10 +118,11 @@ class Cluster:
             raise UserError(
                 f"{address}: the scheduler has no worker after {WAIT_FOR_WORKERS} s. Start some: dask worker {address}"
             ) from None
-        with _understood():
-            self.client.run(check_here, self.site)
-            # what a sweep that was killed left running there: see `owning`
-            self.client.run(end_marked, SWEEP, str(Path(self.site.proof).parent))
+        for worker, error in self.client.run(check_here, self.site, on_error="return").items():
+            if error is not None:
+                raise error if isinstance(error, UserError) else _unfit(f"The dask worker {worker}", error)
+        # what a sweep that was killed left running there: see `owning`
+        self.client.run(end_marked, SWEEP, str(Path(self.site.proof).parent), on_error="ignore")
 
 
 def attempt_here(task: Task, site: Site) -> Outcome:
@@ -207,15 +210,11 @@ def _connect(distributed: Any, address: str) -> Any:
         raise UserError(f"{address}: no dask scheduler answers there ({error}). Start one: dask scheduler") from None
 
 
-@contextmanager
-def _understood() -> Iterator[None]:
-    try:
-        yield
-    except (ImportError, AttributeError, TypeError) as error:  # what it was sent names things that it does not have
-        raise UserError(
-            f"A machine of the cluster cannot run xmkd ({type(error).__name__}: {error}). Install the same version for "
-            "the scheduler and all workers."
-        ) from None
+def _unfit(who: str, error: Exception) -> UserError:
+    return UserError(
+        f"{who} cannot run xmkd ({type(error).__name__}: {error}). Install the same version for the scheduler and all "
+        "workers."
+    )
 
 
 def _distributed() -> Any:
