@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from xmkd_lib.errors import UserError
+from xmkd_lib.sweep import joint
 from xmkd_lib.sweep.folder import archive
 from xmkd_lib.sweep.owner import owning
 from xmkd_lib.sweep.plan import Plan, plan, tasks, write_plan
@@ -124,6 +125,8 @@ def _execute(sweep: Sweep, folder: Path, todo: list[PlannedRun], console: Consol
     begun = time.monotonic()
     view = View(console, folder, len(todo), sweep.metric)
     try:
+        if sweep.notebook_file.is_experiment and not options.cluster and joint.worthwhile():
+            joint.train_jointly(list(tasks(sweep, folder, todo)), lambda line: console.print(escape(line)))
         with _crew(sweep, folder, len(todo), options) as crew, view:
             execute(crew, tasks(sweep, folder, todo), view, options.retry_failed, options.max_failures)
     except KeyboardInterrupt:
