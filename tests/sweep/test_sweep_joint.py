@@ -1,8 +1,5 @@
 """Seeds of one condition trained in one process, for runs that then only assess them."""
 
-import io
-import json
-
 import pytest
 from tiny import printed, specification, statuses, table
 
@@ -18,14 +15,12 @@ def sweep(tmp_path, repository):
     return Sweep.read(specification(tmp_path, ["none", "soft_feature"], notebook=shipped))
 
 
-def test_a_sweep_goes_on_from_what_was_trained_together(sweep, tmp_path, monkeypatch, capfd):
+def test_a_sweep_goes_on_from_what_was_trained_together(sweep, tmp_path, monkeypatch):
     folder = tmp_path / "runs"
     assert printed(sweep, tmp_path / "alone")[0]
     monkeypatch.setattr(together, "try_together", lambda *_: Trial(2.0))  # on a CPU it would not pay
     pair = [task for task in tasks(sweep, folder, list(sweep.runs())) if task.settings["method"] == "soft_feature"]
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps([[task.settings, task.folder] for task in pair])))
-    joint.main()
-    assert "Seeds are trained together" in capfd.readouterr().out
+    assert joint.train([(task.settings, task.folder) for task in pair]).pays
     assert printed(sweep, folder)[0]
     assert [status["together"] for name, status in sorted(statuses(folder).items())] == [None, None, [0, 1], [0, 1]]
     for mine, alone in zip(table(folder), table(tmp_path / "alone"), strict=True):

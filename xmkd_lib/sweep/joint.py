@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from xmkd_lib.cache import digest
 from xmkd_lib.experiment import OF_STUDENT
@@ -18,6 +19,9 @@ from xmkd_lib.settings import Experiment
 from xmkd_lib.sweep.attempt import TOGETHER, Task
 from xmkd_lib.sweep.marks import SWEEP
 from xmkd_lib.sweep.runner import visible_devices
+
+if TYPE_CHECKING:
+    from xmkd_lib.together import Trial
 
 
 def worthwhile() -> bool:
@@ -59,20 +63,22 @@ def _conditions(tasks: Sequence[Task]) -> Iterator[list[Task]]:
 
 def main() -> None:
     """Train what standard input tells, as settings and folders, and print what the trial found."""
-    from xmkd_lib.together import train_together
-
-    pairs = json.load(sys.stdin)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
-    known = Experiment.model_fields
-    experiments = [Experiment(**{name: given[name] for name in known}) for given, _ in pairs]
+    print(train(json.load(sys.stdin)), file=answers, flush=True)
+
+
+def train(pairs: list[tuple[dict[str, Any], str]]) -> "Trial":
+    """Train pairs of settings and a run's folder together, where it pays, and leave a note of it in each folder."""
+    from xmkd_lib.together import train_together
+
+    experiments = [Experiment(**{name: given[name] for name in Experiment.model_fields}) for given, _ in pairs]
     folders = [Path(folder) for _, folder in pairs]
     trial = train_together(experiments, folders)
     if trial.pays:
         for folder in folders:
-            seeds = [experiment.seed for experiment in experiments]
-            write_atomically(folder / TOGETHER, json.dumps(seeds))
-    print(trial, file=answers, flush=True)
+            write_atomically(folder / TOGETHER, json.dumps([experiment.seed for experiment in experiments]))
+    return trial
 
 
 if __name__ == "__main__":
