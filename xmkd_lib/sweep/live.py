@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from xmkd_lib.errors import UserError
+from xmkd_lib.records import check_writable
 from xmkd_lib.sweep import joint
 from xmkd_lib.sweep.folder import archive
 from xmkd_lib.sweep.owner import owning
@@ -50,7 +51,7 @@ def run_sweep(sweep: Sweep, folder: str | Path, console: Console | None = None, 
     are of other code and neither of the two options says what to do.
     """
     console, options, folder = console or Console(), options or Options(), Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder)
     with owning(folder):
         found = plan(sweep, folder)
         todo = _chosen(found, folder, options)
