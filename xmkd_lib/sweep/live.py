@@ -128,7 +128,7 @@ def _execute(sweep: Sweep, folder: Path, todo: list[PlannedRun], console: Consol
     try:
         if sweep.notebook_file.is_experiment and not options.cluster and joint.worthwhile():
             joint.train_jointly(list(tasks(sweep, folder, todo)), lambda line: console.print(escape(line)))
-        with _crew(sweep, folder, len(todo), options) as crew, view:
+        with _crew(sweep, folder, len(todo), options, console) as crew, view:
             execute(crew, tasks(sweep, folder, todo), view, options.retry_failed, options.max_failures)
     except KeyboardInterrupt:
         report_sweep(folder, console)
@@ -144,11 +144,11 @@ def _execute(sweep: Sweep, folder: Path, todo: list[PlannedRun], console: Consol
     return view.failed
 
 
-def _crew(sweep: Sweep, folder: Path, runs: int, options: Options) -> Crew:
+def _crew(sweep: Sweep, folder: Path, runs: int, options: Options, console: Console) -> Crew:
     if options.cluster:
         from xmkd_lib.sweep.cluster import Cluster
 
-        return Cluster(options.cluster, folder)
+        return Cluster(options.cluster, folder, sweep.notebook_file, console.print)
     return Seats(min(_workers(sweep, options), runs))
 
 
