@@ -118,9 +118,9 @@ def steps_for(seconds: float) -> int:
 def by_loop(notebook: Path, folder: Path, runs: int) -> float:
     """Seconds a run of plain papermill in a shell loop."""
     command = (
-        f"set -e; for seed in $(seq 0 {runs - 1}); do mkdir -p {folder}/$seed; {sys.executable} -m papermill {notebook} "
-        f"{folder}/$seed.ipynb -k python3 -l python -p dataset people -p method soft_feature -p seed $seed -p preset smoke "
-        f"-p out {folder}/$seed --no-progress-bar; done"
+        f"set -e; for seed in $(seq 0 {runs - 1}); do mkdir -p {folder}/$seed; "
+        f"{sys.executable} -m papermill {notebook} {folder}/$seed.ipynb -k python3 -l python --no-progress-bar "
+        f"-p dataset people -p method soft_feature -p seed $seed -p preset smoke -p out {folder}/$seed; done"
     )
     begun = time.perf_counter()
     subprocess.run(["bash", "-c", command], check=True, capture_output=True)
