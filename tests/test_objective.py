@@ -280,6 +280,18 @@ def test_what_a_loss_needs_and_nobody_has_is_named():
         Term(loss="teacher_head").build(Context(student_dim=3, teacher_dim=3))
 
 
+def test_a_wrong_term_is_refused_every_time_and_a_replaced_loss_is_tried_anew(monkeypatch):
+    wrong = Term(loss="kd", params={"temprature": 2.0})
+    for _ in range(2):
+        with pytest.raises(UserError, match="'temperature'"):
+            wrong.check()
+    term = Term(loss="kd", params={"temperature": 2.0}, margin=1.5)
+    term.check()
+    monkeypatch.setitem(LOSSES, "kd", LOSSES["l2"])  # which has no such parameter
+    with pytest.raises(UserError, match="'temperature'"):
+        term.check()
+
+
 def test_label_smoothing_gives_a_share_of_the_label_to_all_classes(batch):
     student, _, labels, w_ce, _ = batch
     log_p = torch.log_softmax(student.logits, 1)

@@ -1,7 +1,6 @@
 """The `xmkd` command: thin calls into the library."""
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -83,8 +82,6 @@ def run(
     named = _assignments([f"method={method}"]) if method.startswith("[") else {"method": method}
     chosen = {"dataset": dataset, **named, "seed": seed, **_assignments(assignments or [])}
     experiment = Experiment.preset(preset, **chosen)
-    if out is not None:
-        _check_writable(out)
     console.print(describe(experiment.terms()), highlight=False)
     if not console.is_terminal:  # which shows no spinner
         console.print("data, teacher, reference ...")
@@ -200,7 +197,6 @@ def sweep_run(
     if dry_run:
         show_plan(sweep, folder, console, options)
         return
-    _check_writable(folder)
     if not run_sweep(sweep, folder, console, options):
         raise typer.Exit(1)
 
@@ -267,16 +263,6 @@ def _print_epoch(epochs: int) -> Any:
         )
 
     return show
-
-
-def _check_writable(folder: Path) -> None:
-    """Fail before any work is done, not after."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}). Choose another folder with --out.") from None
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"{folder}: is not writable. Choose another folder with --out.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """A method is a list of terms; the objective adds them to cross-entropy and says what each contributed."""
 
-import inspect
 import itertools
 import json
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from xmkd_lib.losses.base import LOSSES, Loss
 from xmkd_lib.losses.margins import ClassSpreadMargin, QuantileMargin
 from xmkd_lib.losses.soften import MODES, check_softenable
 from xmkd_lib.outputs import Outputs
+from xmkd_lib.registry import signature_of
 
 
 def _as_json(value: dict[str, Any]) -> dict[str, Any]:
@@ -140,13 +142,11 @@ class Term(LoudModel):
 
     def check(self) -> None:
         """`check_names`, and UserError on parameters or a margin that the loss refuses: it is built on trial."""
-        rows = torch.zeros(2, 2)
-        trial = Context(rows, 1.0, rows, 2, 2, Outputs(rows, rows))
         if self.margin is None and self.mode != "hinge":
             raise UserError(f"Term {self}: mode {self.mode!r} softens by a margin, and there is none. Give a margin.")
-        fixed = self.model_copy(update={"margin": 0.0}) if self.margin == "auto" else self
-        with torch.random.fork_rng(devices=[]):  # a loss's own layers are drawn at random
-            fixed.build(trial)
+        self.check_names()
+        same = {"weight": 1.0, "warmup": 0.0} | ({"margin": 0.0} if isinstance(self.margin, float | str) else {})
+        _try(LOSSES[self.loss], self.model_copy(update=same).model_dump_json())
 
     def build(self, context: Context = Context()) -> Loss:  # noqa: B008  an immutable default
         """The loss as a module; `context` provides what its constructor asks for and `params` do not set."""
@@ -165,7 +165,7 @@ class Term(LoudModel):
     def build_hard(self, context: Context = Context()) -> Loss:  # noqa: B008
         """The loss without its margin. UserError where it needs something that the teacher lacks."""
         self.check_names()
-        accepted = inspect.signature(LOSSES[self.loss]).parameters
+        accepted = signature_of(LOSSES[self.loss]).parameters
         provided = {name: value for name, value in context._asdict().items() if name in accepted and value is not None}
         missing = [
             name
@@ -189,6 +189,14 @@ class Term(LoudModel):
         if self.warmup:
             facts.append(f"warm-up {self.warmup:.0%}".replace("%", " %"))
         return f"{self.weight:g}·{self.loss} ({', '.join(facts)})"
+
+
+@cache  # the conditions of a large sweep differ in weights and margins, which no loss sees when it is built
+def _try(factory: Callable[..., Loss], term: str) -> None:
+    """Build a term, given as JSON, for widths of 2. factory: its loss, which a notebook may replace by another."""
+    rows = torch.zeros(2, 2)
+    with torch.random.fork_rng(devices=[]):  # a loss's own layers are drawn at random
+        Term(**json.loads(term)).build(Context(rows, 1.0, rows, 2, 2, Outputs(rows, rows)))
 
 
 def describe(terms: list[Term]) -> str:

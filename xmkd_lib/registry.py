@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from xmkd_lib.errors import UserError, unknown_name
@@ -35,7 +36,7 @@ class Registry(dict):
         """Call the factory called `name`. UserError on an unknown name or an unfitting parameter."""
         if name not in self:
             raise unknown_name(self.kind, name, self)
-        signature = inspect.signature(self[name])
+        signature = signature_of(self[name])
         open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
         for param in params:
             if param not in signature.parameters and not open_ended:
@@ -45,3 +46,9 @@ class Registry(dict):
         except TypeError as error:
             raise UserError(f"{self.kind} {name!r}: {error}") from None
         return self[name](**params)
+
+
+@cache
+def signature_of(factory: Callable) -> inspect.Signature:
+    """What a factory takes. Kept: a sweep of thousands of conditions asks for the same ones again and again."""
+    return inspect.signature(factory)

@@ -27,7 +27,7 @@ from xmkd_lib.objective import Objective
 from xmkd_lib.settings import Experiment
 from xmkd_lib.stacking import Stack, tensors
 from xmkd_lib.study import Study
-from xmkd_lib.training import Diverged, Fitted, Schedule, Step, TrainingSet, check_finite, fit, weights_of
+from xmkd_lib.training import Diverged, Fitted, Schedule, Step, TrainingSet, check_finite, weights_of
 
 ROUNDS = 3  # of a trial, after one that warms up: each a step of every seed, both ways; a demo run has 240 steps
 WORTH = 1.25  # a smaller speed-up is not worth that the last bits differ from those of a seed trained alone
@@ -67,28 +67,11 @@ class Trial(NamedTuple):
         return f"Seeds are trained {how}: a step together is {self.speedup:.2f} times as fast."
 
 
-def fit_seeds(
-    fits: list[Fit], accelerator: Accelerator, choose_by: str, say: Callable[[str], None] | None = None
-) -> list[Fitted | Diverged]:
-    """Train every seed, together where a trial shows that it pays, else one by one; see `fit_together`.
+def train_together(experiments: list[Experiment], outs: list[Path]) -> Trial:
+    """Train the students of experiments that differ in their seed alone, if a trial shows that it pays.
 
-    `say` receives one line: which way, and why.
-    """
-    trial = try_together(fits, accelerator)
-    if say:
-        say(str(trial))
-    if trial.pays:
-        return fit_together(fits, accelerator, choose_by)
-    return [_fit_alone(one, accelerator, choose_by) for one in fits]
-
-
-def train_together(
-    experiments: list[Experiment], outs: list[Path], say: Callable[[str], None] | None = None
-) -> list[Fitted | Diverged]:
-    """Train the students of experiments that differ in their seed alone, as `run` would; see `fit_seeds`.
-
-    Each run's folder in `outs` receives the end of its training, so that `run(experiment, out)` goes on to assess it; a
-    seed that diverged leaves nothing, and `run` says so itself. UserError where another setting differs.
+    Each run's folder in `outs` then receives the end of its training, so that `run(experiment, out)` goes on to assess
+    it; a seed that diverged leaves nothing, and `run` says so itself. UserError where another setting differs.
     """
     settings = [experiment.model_dump(mode="json", exclude={"seed"}) for experiment in experiments]
     differing = [name for name in settings[0] if any(other[name] != settings[0][name] for other in settings)]
@@ -100,15 +83,15 @@ def train_together(
         study = Study(experiment)
         study.check()
         terms = study.terms()
-        fits.append(
-            Fit(*study.untrained(terms), study.schedule(experiment.epochs), partial(study.held_out, study.assess))
-        )
+        held_out = partial(study.held_out, study.assess)
+        fits.append(Fit(*study.untrained(terms), study.schedule(experiment.epochs), held_out))
         checkpoints.append(study.checkpoint(out / OF_STUDENT, terms))
-    found = fit_seeds(fits, study.accelerator(), "val_error", say)
-    for fitted, checkpoint in zip(found, checkpoints, strict=True):
-        if isinstance(fitted, Fitted):
-            fitted.save(checkpoint)
-    return found
+    trial = try_together(fits, study.accelerator())
+    if trial.pays:
+        for fitted, checkpoint in zip(fit_together(fits, study.accelerator(), "val_error"), checkpoints, strict=True):
+            if isinstance(fitted, Fitted):
+                fitted.save(checkpoint)
+    return trial
 
 
 def fit_together(fits: list[Fit], accelerator: Accelerator, choose_by: str) -> list[Fitted | Diverged]:
@@ -245,17 +228,6 @@ def _timed(
 
 def _stack(fits: list[Fit]) -> Stack:
     return Stack([(one.network, one.objective) for one in fits], fits[0].schedule)
-
-
-def _fit_alone(one: Fit, accelerator: Accelerator, choose_by: str) -> Fitted | Diverged:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(one.schedule.seed)  # of models and losses that draw at random while they train
-        try:
-            return fit(
-                one.network, one.objective, one.data, one.schedule, accelerator, one.evaluate, choose_by, one.on_epoch
-            )
-        except Diverged as error:
-            return error
 
 
 class _Alone:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from xmkd_lib.records import Result
-from xmkd_lib.sweep.reading import sha256
+from xmkd_lib.sweep.folder import result_digest
 
 # Test EER at the last and at the chosen epoch, training EER, training and test distance.
 WORLD = {
@@ -81,7 +81,7 @@ def write_result(folder: Path, result: Result, seed: int, **settings: object) ->
     full = result.settings or {**settings, "seed": seed}
     path = result.save(folder / name / "result.json")
     return write_status(
-        folder, name, "ok", seed=seed, chosen=settings, settings=full, seconds=50.0, result=sha256(path)
+        folder, name, "ok", seed=seed, chosen=settings, settings=full, seconds=50.0, result=result_digest(path.parent)
     )
 
 
@@ -89,7 +89,7 @@ def change_result(run: Path, **changes: object) -> None:
     """Write a run's result with other entries, and vouch for it."""
     result, status = run / "result.json", run / "status.json"
     result.write_text(json.dumps(json.loads(result.read_text()) | changes))
-    status.write_text(json.dumps(json.loads(status.read_text()) | {"result": sha256(result)}))
+    status.write_text(json.dumps(json.loads(status.read_text()) | {"result": result_digest(result.parent)}))
 
 
 def write_status(

@@ -93,8 +93,9 @@ def begin():
     begun = []
     yield lambda *what, **env: begun.append(start(*what, **env)) or begun[-1]
     for process in begun:
-        process.kill()
-        process.communicate()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """The specification: checked as a whole before anything runs."""
 
 import math
+import re
 
 import pytest
 import yaml
 
 from xmkd_lib.errors import UserError
+from xmkd_lib.records import Result
 from xmkd_lib.sweep import Sweep
 
 SPECS = ("quick", "digits", "emoji", "strength", "quality", "margin", "margin_digits")
@@ -152,6 +154,18 @@ def test_mistakes_are_named_with_the_file(tmp_path, repository, changes, message
     with pytest.raises(UserError, match=message) as caught:
         names(read(tmp_path, repository, **changes))
     assert "tiny.yaml" in str(caught.value) or "nowhere.ipynb" in str(caught.value)
+
+
+def test_the_readmes_specification_and_result_are_valid(repository, tmp_path):
+    text = (repository / "notebooks" / "sweeps" / "README.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "mine.yaml").write_text(block)
+    sweep = Sweep.read(tmp_path / "mine.yaml", notebook=str(repository / "notebooks" / "05_experiment.ipynb"))
+    assert [len(condition) for condition in sweep.chosen] == [3, 3, 3, 1]
+    assert set(yaml.safe_load(block)) == set(Sweep.model_fields) - {"source"}, "every entry is shown"
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {"out": str(tmp_path)})
+    assert Result.load(tmp_path / "result.json").metrics == {"test_loss": 0.3}
 
 
 def test_files_that_are_no_specification(tmp_path):

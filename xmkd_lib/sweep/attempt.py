@@ -11,9 +11,12 @@ from typing import Any
 from filelock import FileLock
 
 from xmkd_lib.errors import UserError
-from xmkd_lib.sweep.folder import archive, finished, read_status, result_digest, write_status
+from xmkd_lib.records import read_json
+from xmkd_lib.sweep.folder import Status, archive, finished, read_status, result_digest, write_status
 from xmkd_lib.sweep.marks import SWEEP
 from xmkd_lib.sweep.seat import THREADS, Seat
+
+TOGETHER = "checkpoint/together.json"  # where seeds that are trained together say so
 
 
 @dataclass(frozen=True)
@@ -61,24 +64,21 @@ def attempt(task: Task, seat: Seat) -> Outcome:
     run.mkdir(parents=True, exist_ok=True)
     with FileLock(run / ".lock"):
         done = finished(run)
-        if done and (done["code"], done["notebook"]) == (task.code, task.notebook_digest):
-            return Outcome(task.name, "ok", None, done["seconds"])
+        if done and (done.code, done.notebook) == (task.code, task.notebook_digest):
+            return Outcome(task.name, "ok", None, done.seconds or 0.0)
         number = archive(run, keep_checkpoint=_same_origin(run, task))
-        status = {
-            "state": "running",
-            "reason": None,
-            "seed": task.seed,
-            "settings": task.settings,
-            "attempt": number,
-            "seconds": None,
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "code": task.code,
-            "notebook": task.notebook_digest,
-            "result": None,
-            "peak_memory": None,
-        }
+        status = Status(
+            state="running",
+            seed=task.seed,
+            settings=task.settings,
+            attempt=number,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            code=task.code,
+            notebook=task.notebook_digest,
+            together=_trained_with(run),
+        )
         write_status(run, status)
         begun = time.monotonic()
         folder = run.parent.resolve()
@@ -86,14 +86,23 @@ def attempt(task: Task, seat: Seat) -> Outcome:
         state, reason = seat.execute(asdict(task), env, folder / "workers.log")
         seconds = time.monotonic() - begun
         ended = {"state": state, "reason": reason, "seconds": round(seconds, 3), "peak_memory": seat.peak or None}
-        write_status(run, {**status, **ended, "result": result_digest(run) if state == "ok" else None})
+        ended["result"] = result_digest(run) if state == "ok" else None
+        write_status(run, status.model_copy(update=ended))
     return Outcome(task.name, state, reason, seconds)
 
 
 def _same_origin(run: Path, task: Task) -> bool:
-    """Whether the checkpoint that lies there was made by this code and notebook."""
+    """Whether the checkpoint that lies there may be gone on from: no attempt yet, or one of this code and notebook."""
     try:
         status = read_status(run)
     except UserError:
         return False
-    return status is not None and (status.get("code"), status.get("notebook")) == (task.code, task.notebook_digest)
+    return status is None or (status.code, status.notebook) == (task.code, task.notebook_digest)
+
+
+def _trained_with(run: Path) -> list[int] | None:
+    """The seeds that `joint` trained in one process with this one."""
+    try:
+        return read_json(run / TOGETHER)
+    except UserError:
+        return None

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from xmkd_lib.errors import UserError
+from xmkd_lib.records import check_writable
+from xmkd_lib.sweep import joint
 from xmkd_lib.sweep.folder import archive
 from xmkd_lib.sweep.owner import owning
 from xmkd_lib.sweep.plan import Plan, plan, tasks, write_plan
@@ -49,7 +51,7 @@ def run_sweep(sweep: Sweep, folder: str | Path, console: Console | None = None, 
     are of other code and neither of the two options says what to do.
     """
     console, options, folder = console or Console(), options or Options(), Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder)
     with owning(folder):
         found = plan(sweep, folder)
         todo = _chosen(found, folder, options)
@@ -124,6 +126,8 @@ def _execute(sweep: Sweep, folder: Path, todo: list[PlannedRun], console: Consol
     begun = time.monotonic()
     view = View(console, folder, len(todo), sweep.metric)
     try:
+        if sweep.notebook_file.is_experiment and not options.cluster and joint.worthwhile():
+            joint.train_jointly(list(tasks(sweep, folder, todo)), lambda line: console.print(escape(line)))
         with _crew(sweep, folder, len(todo), options, console) as crew, view:
             execute(crew, tasks(sweep, folder, todo), view, options.retry_failed, options.max_failures)
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from xmkd_lib.cache import source_digest
 from xmkd_lib.errors import UserError
 from xmkd_lib.records import write_atomically
 from xmkd_lib.sweep.attempt import Task
-from xmkd_lib.sweep.folder import FORMAT, Status, finished, read_status
+from xmkd_lib.sweep.folder import FORMAT, finished, read_status
 from xmkd_lib.sweep.spec import PlannedRun, Sweep
 
 
@@ -44,8 +44,8 @@ def plan(sweep: Sweep, folder: Path) -> Plan:
             found.todo.append(run)
             found.causes[_cause(folder / run.name)] += 1
             continue
-        found.seconds.append(status["seconds"])
-        same = (status.get("code"), status.get("notebook")) == today
+        found.seconds.append(status.seconds or 0.0)
+        same = (status.code, status.notebook) == today
         (found.done if same else found.changed).append(run)
     return found
 
@@ -95,9 +95,9 @@ def write_plan(sweep: Sweep, folder: Path) -> None:
 def _cause(run: Path) -> str:
     """Why a run is to be done: missing, damaged, stale (its sweep was killed), invalid, or the state it ended in."""
     try:
-        status: Status | None = read_status(run)
+        status = read_status(run)
     except UserError:
         return "damaged"
     if status is None:
         return "missing"
-    return {"running": "stale", "ok": "invalid"}.get(status["state"], status["state"])
+    return {"running": "stale", "ok": "invalid"}.get(status.state, status.state)

@@ -4,7 +4,6 @@ A sweep may have 10,000 runs, and its long-lived parent reads them: results are 
 of numbers, settings only where they differ.
 """
 
-import hashlib
 import json
 import math
 from array import array
@@ -22,6 +21,8 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from xmkd_lib.errors import UserError
 from xmkd_lib.objective import Term, explain
 from xmkd_lib.records import Result, read_json
+from xmkd_lib.sweep.folder import Status, read_status, result_digest, shortened
+from xmkd_lib.sweep.progress import progress
 from xmkd_lib.sweep.table import RESERVED, plain, sorted_rows
 
 UNFINISHED = ("queued", "running")
@@ -71,23 +72,10 @@ class PlanFile(BaseModel):
         try:
             return cls.model_validate(read_json(path))
         except ValidationError as error:
-            why = _shortened(explain(error, "entry"))
+            why = shortened(explain(error, "entry"))
             raise UserError(
                 f"{path}: damaged, or of another version of xmkd ({why}). Run the sweep again; finished runs are kept."
             ) from None
-
-
-class Status(BaseModel):
-    """What `status.json` tells of a run. result: the SHA-256 of its result.json."""
-
-    format: Literal[2]
-    state: Literal["running", "ok", "failed", "killed", "timeout", "invalid"]
-    reason: str | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)
-    attempt: int = 1
-    seconds: float | None = None
-    result: str | None = None
-    peak_memory: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +93,8 @@ class Run:
     reason: str | None
     attempt: int
     seconds: float
-    peak_memory: float | None
-    progress: str | None
+    peak_memory: int | None
+    progress: str
 
     @property
     def folder(self) -> Path:
@@ -177,12 +165,6 @@ def collect(folder: str | Path) -> pd.DataFrame:
     return read_folder(folder).table
 
 
-def sha256(path: Path) -> str:
-    """The digest that a status keeps of its result. OSError where the file cannot be read."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @dataclass
 class _Columns:
     """Columns of floats that grow by rows: eight bytes a value. A column that a row lacks is nan there."""
@@ -251,9 +233,9 @@ class _Intake:
             self.owners.extend(repeat(len(self.rows), length))
             self.settings.add(_flat(full))
             self.environment.add(result.environment)
-        progress = _progress(self.folder / entry.name) if state == "running" else None
+        far = progress(self.folder / entry.name) if state == "running" else ""
         seconds = math.nan if seconds is None else seconds
-        self.rows.append((entry.name, entry.seed, state, reason, status.attempt, seconds, status.peak_memory, progress))
+        self.rows.append((entry.name, entry.seed, state, reason, status.attempt, seconds, status.peak_memory, far))
 
     def _group(self, entry: Entry, full: Mapping[str, Any]) -> None:
         """Runs that differ in the seed alone share their settings: as one of them ran, else as they are planned."""
@@ -321,18 +303,12 @@ def _read_run(folder: Path) -> tuple[Status, str, str | None, Result | None]:
 
 
 def _status(folder: Path) -> tuple[Status, str, str | None]:
-    path = folder / "status.json"
-    nothing = Status(format=2, state="invalid")
-    if not path.exists():
-        return nothing, "queued", None
+    nothing = Status(state="invalid")
     try:
-        status = Status.model_validate(read_json(path))
-    except ValidationError as error:
-        why = _shortened(explain(error, "entry"))
-        return nothing, "invalid", f"status.json: damaged, or of another version of xmkd ({why}). Run the sweep again."
+        status = read_status(folder)
     except UserError as error:
         return nothing, "invalid", str(error)
-    return status, status.state, status.reason
+    return (status, status.state, status.reason) if status else (nothing, "queued", None)
 
 
 def _trusted(
@@ -343,26 +319,11 @@ def _trusted(
     path = folder / "result.json"
     try:
         result = Result.load(path)
-        if status.result is not None and sha256(path) != status.result:
+        if result_digest(folder) != status.result:
             raise UserError(f"{path}: not the file that the run wrote, by its SHA-256. Run the sweep again.")
-    except (UserError, OSError) as error:
+    except UserError as error:
         return status, "invalid", str(error), None
     return status, state, None, result
-
-
-def _progress(folder: Path) -> str | None:
-    """Where a running run is, in words, if it tells."""
-    try:
-        told = read_json(folder / "progress.json")
-    except UserError:  # not there, or gone meanwhile
-        return None
-    if not isinstance(told, dict):
-        return None
-    if "epoch" not in told:
-        return str(told["stage"]) if "stage" in told else None
-    metrics = told["metrics"] if isinstance(told.get("metrics"), dict) else {}
-    numbers = [f"{name} {value:.4g}" for name, value in metrics.items() if isinstance(value, int | float)]
-    return ", ".join([f"epoch {told['epoch']} of {told.get('epochs', '?')}", *numbers])
 
 
 def _free(metric: str) -> str:
@@ -395,8 +356,3 @@ def _metric_order(names: Iterable[str]) -> list[str]:
     main = ("train_eer", "test_eer", "train_distance", "test_distance")
     first = [name for name in (*main, *(f"{metric}_best" for metric in main)) if name in names]
     return [*first, *sorted(names - set(first))]
-
-
-def _shortened(text: str, limit: int = 300) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= limit else f"{text[:limit]} …"

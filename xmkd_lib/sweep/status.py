@@ -79,14 +79,14 @@ def _state(run: Path, at_work: bool) -> tuple[str, str, float]:
         return "damaged", str(error), 0.0
     if status is None:
         return "queued", "", 0.0
-    state, reason = status["state"], status.get("reason") or ""
+    state, reason = status.state, status.reason or ""
     if state == "running" and not at_work:
         return "stale", "its sweep was killed", 0.0
     if state == "running":
-        return state, _since(status.get("started")), 0.0
+        return state, _since(status.started), 0.0
     if state == "ok" and finished(run) is None:
         return "invalid", "result.json is not the one that was found valid", 0.0
-    return state, reason, float(status.get("seconds") or 0.0)
+    return state, reason, status.seconds or 0.0
 
 
 def _since(started: str | None) -> str:

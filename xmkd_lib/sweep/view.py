@@ -35,7 +35,7 @@ class View:
             console=console,
         )
         self.task = self.bar.add_task("runs", total=total, left="time left: known after the first run")
-        self.live = Live(self.bar, console=console, refresh_per_second=4) if console.is_terminal else None
+        self.live = Live(self.bar, console=console, auto_refresh=False) if console.is_terminal else None
 
     def __enter__(self) -> "View":
         if self.live:
@@ -44,7 +44,7 @@ class View:
 
     def __exit__(self, *_: object) -> None:
         if self.live:
-            self.live.update(self.bar)
+            self.live.update(self.bar, refresh=True)
             self.live.stop()
 
     def finished(self, outcome: Outcome, again: bool) -> None:
@@ -76,7 +76,7 @@ class View:
             table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
             for name in under_way:
                 table.add_row(escape(name), clock(now - self.since[name]), escape(progress(self.folder / name)))
-            self.live.update(Group(table, self.bar))
+            self.live.update(Group(table, self.bar), refresh=True)
         elif now - self.spoke > SILENCE and under_way:
             far = ((name, progress(self.folder / name)) for name in under_way)
             self._say("under way: " + escape("; ".join(f"{name} {text}".strip() for name, text in far)))
