@@ -163,7 +163,7 @@ def test_the_readmes_specification_and_result_are_valid(repository, tmp_path):
     sweep = Sweep.read(tmp_path / "mine.yaml", notebook=str(repository / "notebooks" / "05_experiment.ipynb"))
     assert [len(condition) for condition in sweep.chosen] == [3, 3, 3, 1]
     assert set(yaml.safe_load(block)) == set(Sweep.model_fields) - {"source"}, "every entry is shown"
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Result(" in block)
     exec(compile(code, "README.md", "exec"), {"out": str(tmp_path)})
     assert Result.load(tmp_path / "result.json").metrics == {"test_loss": 0.3}
 
