@@ -23,7 +23,6 @@ from xmkd_lib.records import read_json
 from xmkd_lib.sweep.attempt import Outcome, Task, attempt
 from xmkd_lib.sweep.folder import mark_killed
 from xmkd_lib.sweep.marks import SWEEP, end_marked
-from xmkd_lib.sweep.parameters import Notebook, read_notebook
 from xmkd_lib.sweep.runner import visible_devices
 from xmkd_lib.sweep.seat import Seat
 
@@ -42,7 +41,7 @@ class Site:
 
     proof: str
     notebook: str
-    notebook_digest: str
+    notebook_hash: str
     code: str
 
 
@@ -53,15 +52,14 @@ class Cluster:
     UserError where there is no cluster, or where a worker has other code or lacks the folder or the notebook.
     """
 
-    def __init__(self, address: str, folder: Path, notebook: Notebook, say: Callable[[str], None]):
+    def __init__(self, address: str, folder: Path, notebook: Path, say: Callable[[str], None]):
         distributed = _distributed()
         self.say, self.waiting = say, False
         proof = folder.resolve() / f".shared-{uuid.uuid4().hex}"
-        self.site = Site(str(proof), str(notebook.path), notebook.digest, _code())
+        self.site = Site(str(proof), str(notebook), _hash(notebook), _code())
         with ExitStack() as stack:
-            stack.enter_context(
-                distributed.utils.silence_logging_cmgr(logging.CRITICAL)
-            )  # a lost worker is ours to tell
+            # a lost worker is ours to tell
+            stack.enter_context(distributed.utils.silence_logging_cmgr(logging.CRITICAL))
             if address.startswith("local:"):
                 address = stack.enter_context(_local(_count(address), folder / "workers.log"))
             self.client = stack.enter_context(_connect(distributed, address))
@@ -75,7 +73,7 @@ class Cluster:
         """A task for every thread of the cluster, which may grow and shrink; one that waits where there is none now."""
         try:
             threads = sum(self.client.nthreads().values())
-        except (OSError, TimeoutError):
+        except OSError:
             raise UserError(GONE) from None
         if self.waiting != (not threads):
             self.waiting = not threads
@@ -109,7 +107,7 @@ class Cluster:
         with self.stack:
             if self.client.status == "running":
                 self.executor.shutdown(wait=False)  # takes back what has not started
-                with suppress(OSError, TimeoutError):  # a scheduler that dies now
+                with suppress(OSError):  # a scheduler that dies now
                     self.client.run(stop_here, self.site.proof, on_error="return")
 
     def _check(self, address: str) -> None:
@@ -153,8 +151,8 @@ def check_here(site: Site) -> None:
             f"{who} does not see {Path(site.proof).parent}. Put the sweep's folder where all machines see it by "
             "one path, with --out."
         )
-    with suppress(UserError):
-        if read_notebook(Path(site.notebook)).digest == site.notebook_digest:
+    with suppress(OSError):
+        if _hash(Path(site.notebook)) == site.notebook_hash:
             return
     raise UserError(f"{who} has no {site.notebook}, or another version of it. Put it where all machines see it.")
 
@@ -166,6 +164,10 @@ def _code() -> str:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         found.update(path.read_bytes())
     return found.hexdigest()
+
+
+def _hash(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _device() -> str | None:
@@ -208,7 +210,7 @@ def _connect(distributed: Any, address: str) -> Any:
         # dask itself would wait for a missing file without end
         where = read_json(address)["address"] if address.endswith(".json") else address
         return distributed.Client(where, timeout=ANSWER_WITHIN)
-    except (OSError, ValueError, KeyError, TimeoutError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{address}: no dask scheduler answers there ({error}). Start one: dask scheduler") from None
 
 

@@ -148,7 +148,7 @@ def _crew(sweep: Sweep, folder: Path, runs: int, options: Options, console: Cons
     if options.cluster:
         from xmkd_lib.sweep.cluster import Cluster
 
-        return Cluster(options.cluster, folder, sweep.notebook_file, console.print)
+        return Cluster(options.cluster, folder, sweep.notebook_file.path, console.print)
     return Seats(min(_workers(sweep, options), runs))
 
 

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import threading
 
+WAIT_FOR_RESTART = "1h"  # by default a worker that died is given up after 15 s, which a busy machine needs to start one
+
 
 def main() -> None:
     """Serve until standard input ends."""
@@ -21,8 +23,8 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not look like the address
     scratch = tempfile.mkdtemp(prefix="xmkd-")
     threading.Thread(target=_listen, args=(scratch,), daemon=True).start()
-    with dask.config.set(temporary_directory=scratch):
-        cluster = LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1, dashboard_address=None)
+    dask.config.set({"temporary-directory": scratch, "distributed.deploy.lost-worker-timeout": WAIT_FOR_RESTART})
+    cluster = LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1, dashboard_address=None)
     answers.write(f"{cluster.scheduler_address}\n")
     answers.flush()
     threading.Event().wait()
