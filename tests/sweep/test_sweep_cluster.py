@@ -23,7 +23,8 @@ pytest.importorskip("distributed")
 PARAMETERS = "seed: int = 0\nrate: float = 0.1\nout: str = ''\n"
 # Each run says whether it found an earlier attempt's checkpoint, and waits as long as it is held.
 BODY = """
-import pathlib, time
+import os, pathlib, time
+pathlib.Path(out, "device").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 kept = pathlib.Path(out, "checkpoint", "kept")
 pathlib.Path(out, "resumed").write_text(str(kept.exists()))
 kept.parent.mkdir(exist_ok=True)
@@ -140,21 +141,22 @@ def at(folder: Path, seed: int) -> tuple[int, str] | None:
     return status and (status["attempt"], status["state"])
 
 
-def kill_worker(folder: Path, seed: int) -> list[psutil.Process]:
-    """Kill the dask worker that executes a run; what ran below it must end by itself."""
-    victim = psutil.Process(by_seed(folder)[seed]["pid"])
-    wait_for(lambda: len(victim.children(recursive=True)) >= 3)  # worker process, kernels' server, kernel
+def kill_worker(folder: Path, seed: int) -> None:
+    """Kill the dask worker of a held run that has kept its checkpoint; what ran below must end by itself."""
+    run = by_seed(folder)[seed]
+    wait_for((run["home"] / "checkpoint" / "kept").exists)
+    victim = psutil.Process(run["pid"])
     below = victim.children(recursive=True)
+    assert len(below) >= 3, "worker process, kernels' server, kernel"
     victim.kill()
     _, alive = psutil.wait_procs(below, timeout=20)
     assert not alive
-    return below
 
 
 def test_a_killed_worker_of_a_local_cluster(tmp_path, undisturbed, begin):
     path, folder = prepared(tmp_path, hold=[1, 2]), tmp_path / "runs" / "tiny"
     (tmp_path / "tmp").mkdir()
-    process = begin(path, "--cluster", "local:2", TMPDIR=str(tmp_path / "tmp"))
+    process = begin(path, "--cluster", "local:2", TMPDIR=str(tmp_path / "tmp"), CUDA_VISIBLE_DEVICES="3,5")
     wait_for(lambda: states(folder) == ["ok", "running", "running"])
     everyone = psutil.Process(process.pid).children(recursive=True)
     before = files(folder)
@@ -172,6 +174,7 @@ def test_a_killed_worker_of_a_local_cluster(tmp_path, undisturbed, begin):
     found = by_seed(folder)
     assert {seed: status["attempt"] for seed, status in found.items()} == {0: 1, 1: 2, 2: 1}
     assert (found[1]["home"] / "attempts" / "1" / "status.json").exists()
+    assert {(found[seed]["home"] / "device").read_text() for seed in (1, 2)} == {"3", "5"}
     assert (found[1]["home"] / "resumed").read_text() == "True"
     assert table(folder) == undisturbed
     _, alive = psutil.wait_procs(everyone, timeout=20)
