@@ -1,5 +1,6 @@
 """Runs on several machines through dask.distributed: each thread of its workers is a seat, and the folder is shared."""
 
+import gc
 import hashlib
 import logging
 import os
@@ -211,7 +212,9 @@ def _connect(distributed: Any, address: str) -> Any:
         where = read_json(address)["address"] if address.endswith(".json") else address
         return distributed.Client(where, timeout=ANSWER_WITHIN)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{address}: no dask scheduler answers there ({error}). Start one: dask scheduler") from None
+        reason = str(error)
+    gc.collect()  # a client that failed closes when it is collected, and blocks the next one if that starts just then
+    raise UserError(f"{address}: no dask scheduler answers there ({reason}). Start one: dask scheduler")
 
 
 def _unfit(who: str, error: Exception) -> UserError:
