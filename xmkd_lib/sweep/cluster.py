@@ -19,6 +19,7 @@ from typing import Any
 
 from xmkd_lib.cache import source_digest
 from xmkd_lib.errors import UserError
+from xmkd_lib.records import read_json
 from xmkd_lib.sweep.attempt import Outcome, Task, attempt
 from xmkd_lib.sweep.folder import mark_killed
 from xmkd_lib.sweep.marks import SWEEP, end_marked
@@ -203,18 +204,16 @@ def _local(workers: int, log: Path) -> Iterator[str]:
 
 
 def _connect(distributed: Any, address: str) -> Any:
-    where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
     try:
-        return distributed.Client(**where, timeout=ANSWER_WITHIN)
+        # dask itself would wait for a missing file without end
+        where = read_json(address)["address"] if address.endswith(".json") else address
+        return distributed.Client(where, timeout=ANSWER_WITHIN)
     except (OSError, ValueError, KeyError, TimeoutError) as error:
         raise UserError(f"{address}: no dask scheduler answers there ({error}). Start one: dask scheduler") from None
 
 
 def _unfit(who: str, error: Exception) -> UserError:
-    return UserError(
-        f"{who} cannot run xmkd ({type(error).__name__}: {error}). Install the same version for the scheduler and all "
-        "workers."
-    )
+    return UserError(f"{who} cannot run xmkd ({error}). Install the same version for the scheduler and all workers.")
 
 
 def _distributed() -> Any:
