@@ -16,6 +16,7 @@ import xmkd_lib
 from xmkd_lib.errors import UserError
 from xmkd_lib.records import Result
 from xmkd_lib.sweep import Sweep, cluster
+from xmkd_lib.sweep.parameters import read_notebook
 
 pytest.importorskip("distributed")
 
@@ -295,23 +296,29 @@ def test_unfit_workers_are_named(tmp_path, dask, monkeypatch):
     assert not list(folder.glob(".shared-*"))
 
 
-def test_a_worker_that_does_not_see_the_folder_or_the_notebook(tmp_path, dask, begin):
+def test_a_worker_that_does_not_see_the_folder(tmp_path, dask, begin):
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs a user namespace to hide a folder")
     path, folder = prepared(tmp_path), tmp_path / "runs" / "tiny"
     folder.mkdir(parents=True)
     dask.scheduler()
-    for hide, told in (
-        (f"mount -t tmpfs tmpfs {folder}", "does not see"),
-        (f"mount --bind {path} {tmp_path}/n.ipynb", "n.ipynb, or another version of it"),
-    ):
-        worker = dask.worker(before=("unshare", "-rm", "sh", "-c", f'{hide} && exec "$@"', "drill"))
-        output, _ = begin(path, "--scheduler", str(dask.file)).communicate(timeout=60)
-        dask.end(worker)
-        assert f"Error: The dask worker of process {worker.pid} on {os.uname().nodename}" in " ".join(output.split())
-        assert told in " ".join(output.split())
-        assert "Traceback" not in output
+    hide = f"mount -t tmpfs tmpfs {folder}"
+    worker = dask.worker(before=("unshare", "-rm", "sh", "-c", f'{hide} && exec "$@"', "drill"))
+    output, _ = begin(path, "--scheduler", str(dask.file)).communicate(timeout=90)
+    dask.end(worker)
+    assert f"Error: The dask worker of process {worker.pid} on {os.uname().nodename}" in " ".join(output.split())
+    assert "does not see" in output
+    assert "Traceback" not in output
     assert not statuses(folder)
+
+
+def test_a_worker_with_another_notebook_is_unfit(tmp_path):
+    notebook = read_notebook(prepared(tmp_path).parent / "n.ipynb")
+    site = cluster.Site(str(tmp_path), str(notebook.path), notebook.digest, cluster._code())
+    cluster.check_here(site)
+    notebook.path.write_text("another")
+    with pytest.raises(UserError, match=r"n\.ipynb, or another version of it"):
+        cluster.check_here(site)
 
 
 def test_addresses_that_are_none(tmp_path, monkeypatch, begin):
