@@ -142,8 +142,9 @@ def at(folder: Path, seed: int) -> tuple[int, str] | None:
 
 def kill_worker(folder: Path, seed: int) -> list[psutil.Process]:
     """Kill the dask worker that executes a run; what ran below it must end by itself."""
-    victim = psutil.Process(by_seed(folder)[seed]["pid"])
-    wait_for(lambda: len(victim.children(recursive=True)) >= 2)  # worker process, and a kernel or its server
+    run = by_seed(folder)[seed]
+    victim = psutil.Process(run["pid"])
+    wait_for((run["home"] / "checkpoint" / "kept").exists)  # its kernel is at work
     below = victim.children(recursive=True)
     victim.kill()
     _, alive = psutil.wait_procs(below, timeout=20)
