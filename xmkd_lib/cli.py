@@ -1,6 +1,7 @@
 """The `xmkd` command: thin calls into the library."""
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -30,15 +31,26 @@ console = Console()
 
 def main() -> None:
     """Entry point: a user's mistake ends with its text and exit code 2, Ctrl-C with 130."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal that cannot show a minus sign
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped sweep ends its workers, as with Ctrl-C
     try:
         app()
     except UserError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
-        sys.exit(2)
+        _fail(str(error))
+    except BrokenPipeError:  # whoever reads our output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename2 or error.filename or 'standard output'}: {error.strerror}. What is finished is kept.")
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped.")
         sys.exit(130)
+
+
+def _fail(text: str) -> None:
+    Console(stderr=True).print(f"[bold red]Error:[/] {escape(text)}", highlight=False)
+    sys.exit(2)
 
 
 @app.command(epilog="Example: xmkd doctor")

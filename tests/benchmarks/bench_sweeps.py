@@ -117,10 +117,17 @@ def steps_for(seconds: float) -> int:
 
 def by_loop(notebook: Path, folder: Path, runs: int) -> float:
     """Seconds a run of plain papermill in a shell loop."""
+    given = {
+        "dataset": "people",
+        "method": "soft_feature",
+        "preset": "smoke",
+        "seed": "$seed",
+        "out": f"{folder}/$seed",
+    }
+    options = " ".join(f"-p {name} {value}" for name, value in given.items())
     command = (
-        f"set -e; for seed in $(seq 0 {runs - 1}); do mkdir -p {folder}/$seed; "
-        f"{sys.executable} -m papermill {notebook} {folder}/$seed.ipynb -k python3 -l python --no-progress-bar "
-        f"-p dataset people -p method soft_feature -p seed $seed -p preset smoke -p out {folder}/$seed; done"
+        f"set -e; for seed in $(seq 0 {runs - 1}); do mkdir -p {folder}/$seed; {sys.executable} -m papermill "
+        f"{notebook} {folder}/$seed.ipynb -k python3 -l python --no-progress-bar {options}; done"
     )
     begun = time.perf_counter()
     subprocess.run(["bash", "-c", command], check=True, capture_output=True)

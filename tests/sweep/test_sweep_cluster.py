@@ -142,12 +142,11 @@ def at(folder: Path, seed: int) -> tuple[int, str] | None:
 
 
 def kill_worker(folder: Path, seed: int) -> None:
-    """Kill the dask worker of a held run that has kept its checkpoint; what ran below must end by itself."""
+    """Kill the dask worker that executes a run; what ran below it must end by itself."""
     run = by_seed(folder)[seed]
-    wait_for((run["home"] / "checkpoint" / "kept").exists)
     victim = psutil.Process(run["pid"])
+    wait_for((run["home"] / "checkpoint" / "kept").exists)  # its kernel is at work
     below = victim.children(recursive=True)
-    assert len(below) >= 3, "worker process, kernels' server, kernel"
     victim.kill()
     _, alive = psutil.wait_procs(below, timeout=20)
     assert not alive
@@ -299,20 +298,17 @@ def test_unfit_workers_are_named(tmp_path, dask, monkeypatch):
     assert not list(folder.glob(".shared-*"))
 
 
-def test_a_worker_that_does_not_see_the_folder_or_the_notebook(tmp_path, dask):
+def test_a_worker_that_does_not_see_the_folder(tmp_path, dask):
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs a user namespace to hide a folder")
     path, folder = prepared(tmp_path), tmp_path / "runs"
     folder.mkdir()
     dask.scheduler()
-    for hide, told in (
-        (f"mount -t tmpfs tmpfs {folder}", f"does not see {folder}"),
-        (f"mount --bind {path} {tmp_path}/n.ipynb", f"has no {tmp_path}/n.ipynb, or another version of it"),
-    ):
-        worker = dask.worker(before=("unshare", "-rm", "sh", "-c", f'{hide} && exec "$@"', "drill"))
-        with pytest.raises(UserError, match=rf"dask worker of process {worker.pid} on {os.uname().nodename} {told}"):
-            printed(Sweep.read(path), folder, cluster=str(dask.file))
-        dask.end(worker)
+    hide = f'mount -t tmpfs tmpfs {folder} && exec "$@"'
+    worker = dask.worker(before=("unshare", "-rm", "sh", "-c", hide, "drill"))
+    host = os.uname().nodename
+    with pytest.raises(UserError, match=rf"dask worker of process {worker.pid} on {host} does not see {folder}"):
+        printed(Sweep.read(path), folder, cluster=str(dask.file))
     assert not statuses(folder)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 
 import nbformat
@@ -207,6 +208,67 @@ def test_force_and_changed_notebooks(tmp_path):
     assert "0 runs to do, 2 done before" in printed(Sweep.read(path), folder)[1]
 
 
+def test_results_stay_until_a_run_that_replaces_them_has_begun(tmp_path, monkeypatch):
+    notebook(tmp_path / "n.ipynb", RESULT)
+    path, folder = specification(tmp_path), tmp_path / "runs"
+    assert printed(Sweep.read(path), folder)[0]
+    before = table(folder)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for wrong in ({"runs_per_gpu": 1}, {"cluster": "tcp://127.0.0.1:1"}):
+        with pytest.raises(UserError):
+            printed(Sweep.read(path), folder, force=True, **wrong)
+        assert states(folder) == ["ok", "ok"]
+    assert table(folder) == before
+
+
+def test_a_notebook_that_is_edited_meanwhile_changes_nothing(tmp_path):
+    edit = "import pathlib\nbook = pathlib.Path(out).parents[1] / 'n.ipynb'\nbook.write_text('no notebook any more')\n"
+    notebook(tmp_path / "n.ipynb", edit, RESULT)
+    sweep = Sweep.read(specification(tmp_path, seeds=range(3)))
+    assert printed(sweep, tmp_path / "runs", workers=1)[0]
+    assert {status["notebook"] for status in statuses(tmp_path / "runs").values()} == {sweep.notebook_file.digest}
+
+
+def test_a_kernel_that_is_not_there_is_said_before_anything_runs(tmp_path):
+    book = nbformat.read(notebook(tmp_path / "n.ipynb", RESULT), 4)
+    book.metadata["kernelspec"] = {"name": "python4", "display_name": "Python 4", "language": "python"}
+    nbformat.write(book, tmp_path / "n.ipynb")
+    with pytest.raises(UserError, match="Unknown kernel 'python4'"):
+        printed(Sweep.read(specification(tmp_path)), tmp_path / "runs")
+    assert not states(tmp_path / "runs")
+
+
+def test_a_long_path_for_temporary_files(tmp_path):
+    (tmp_path / ("t" * 100)).mkdir()
+    notebook(tmp_path / "n.ipynb", RESULT)
+    process = start(specification(tmp_path, seeds=[0]), TMPDIR=str(tmp_path / ("t" * 100)))
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+
+
+@pytest.mark.parametrize("name", ["plan.json", "report.html", "results.csv", "owner.json", ".lock"])
+def test_folders_in_the_place_of_files_are_named(tmp_path, name):
+    notebook(tmp_path / "n.ipynb", RESULT)
+    (tmp_path / "runs" / "tiny" / name).mkdir(parents=True)
+    output, _ = (process := start(specification(tmp_path, seeds=[0]))).communicate(timeout=120)
+    assert process.returncode == 2
+    assert "Traceback" not in output
+    assert name in output.replace("\n", "")
+
+
+def test_output_that_nobody_takes_is_no_traceback(tmp_path):
+    notebook(tmp_path / "n.ipynb", RESULT)
+    path = specification(tmp_path, seeds=[0])
+    for target in ("| head -0", "> /dev/full"):
+        command = f"{sys.executable} -m xmkd_lib.cli sweep run {path} --dry-run {target}"
+        found = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+        assert "Traceback" not in found.stderr
+    command = [sys.executable, "-m", "xmkd_lib.cli", "sweep", "run", str(path), "--dry-run"]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+    assert found.returncode == 0, found.stderr
+
+
 def test_a_users_own_notebook(tmp_path):
     own = "seed: int = 0\nrate: float = 0.1\nout: str = ''\n"
     body = "from xmkd_lib.records import Result\nResult(metrics={'test_loss': rate + seed}).save(f'{out}/result.json')"
@@ -274,5 +336,5 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     process = start(specification(tmp_path), "--out", str(tmp_path / "runs" / "x"))
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "cannot be made" in output
+    assert "cannot be written" in output
     assert "Traceback" not in output

@@ -105,6 +105,15 @@ def test_a_sweep_over_a_users_notebook(tmp_path):
         Sweep(name="own", title="Own", notebook=str(path), grid={"rate": [1.0]}, seeds=[0])
 
 
+def test_a_users_notebook_may_take_a_preset_and_settings(tmp_path):
+    source = OWN + "preset: str = 'demo'\nsettings: dict = {}\n"
+    path = notebook(tmp_path / "own.ipynb", source)
+    sweep = sweep_over(path, grid={"settings": [{"a": 7}]}, preset="smoke")
+    run = next(sweep.runs())
+    assert sweep.parameters(run) == {"settings": {"a": 7}, "preset": "smoke", "seed": 0}
+    assert next(sweep_over(path, grid={"settings": [{"a": 7}]}, preset="demo").runs()).name != run.name
+
+
 def test_parameters_of_ones_own_beside_those_of_an_experiment(tmp_path):
     source = "dataset = ''\nmethod = ''\npreset = ''\nsettings = {}\nseed = 0\nout = ''\nzoom: float = 1.0\n"
     sweep = Sweep(

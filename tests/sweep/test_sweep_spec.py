@@ -137,6 +137,7 @@ def test_a_specification_in_python(repository):
         ({"settings": {"seed": 3}}, "belongs into the list 'seeds'"),
         ({"conditions": [{"preset": "full"}]}, "belongs into the entry 'preset'"),
         ({"settings": {"out": "x"}}, "belongs into the folder of each run"),
+        ({"grid": {"settings": [{"epochs": 3}]}}, "each setting by its name"),
         ({"settings": {"method": "none"}}, "'method' is given in two of settings, grid and zip"),
         ({"zip": {"method": ["none"]}}, "'method' is given in two of settings, grid and zip"),
         ({"zip": {"epochs": [1, 2], "batch_size": [8]}}, "unequal lengths"),
@@ -216,6 +217,14 @@ def test_another_file_of_teacher_outputs_makes_another_run(tmp_path, repository)
     bank.unlink()
     with pytest.raises(UserError, match=r"bank\.npz.*cannot be read"):
         names(Sweep.read(path))
+
+
+def test_two_runs_with_one_name_are_refused(tmp_path, repository, monkeypatch):
+    sweep = read(tmp_path, repository, grid={"method": ["soft"], "feature_weight": [1.0, 2.0]})
+    monkeypatch.setattr("xmkd_lib.sweep.spec._short", lambda value: "same")
+    monkeypatch.setattr("xmkd_lib.sweep.spec.digest", lambda content: "0123456789")
+    with pytest.raises(UserError, match="would share the folder same-same-seed0-01234567"):
+        list(sweep.runs())
 
 
 def test_a_list_of_terms_names_its_run_by_its_losses(tmp_path, repository):

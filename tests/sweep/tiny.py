@@ -95,7 +95,7 @@ def table(folder: Path) -> list[dict]:
     return pd.read_csv(folder / "results.csv", dtype=str).drop(columns="seconds").fillna("").to_dict("records")
 
 
-def wait_for(condition, timeout: float = 90) -> None:
+def wait_for(condition, timeout: float = 180) -> None:
     """Wait until a condition holds."""
     deadline = time.monotonic() + timeout
     while not condition():

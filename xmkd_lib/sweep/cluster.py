@@ -38,11 +38,9 @@ _seats: defaultdict[str, list[Seat]] = defaultdict(list)  # of this dask worker,
 
 @dataclass(frozen=True)
 class Site:
-    """What every worker must have. proof: a file that is there as long as the sweep goes on, and names it."""
+    """What a worker must have. proof: a file in the folder that is there as long as the sweep goes on, and names it."""
 
     proof: str
-    notebook: str
-    notebook_hash: str
     code: str
 
 
@@ -50,14 +48,14 @@ class Cluster:
     """A crew of dask workers: those at a scheduler (`tcp://host:port` or a scheduler file), or new ones, `local:N`.
 
     A run whose worker dies is given to another, unless it was on four that died. `say` gets what a person should know.
-    UserError where there is no cluster, or where a worker has other code or lacks the folder or the notebook.
+    UserError where there is no cluster, or where a worker has other code or does not see the folder.
     """
 
-    def __init__(self, address: str, folder: Path, notebook: Path, say: Callable[[str], None]):
+    def __init__(self, address: str, folder: Path, say: Callable[[str], None]):
         distributed = _distributed()
         self.say, self.waiting = say, False
         proof = folder.resolve() / f".shared-{uuid.uuid4().hex}"
-        self.site = Site(str(proof), str(notebook), _hash(notebook), _code())
+        self.site = Site(str(proof), _code())
         with ExitStack() as stack:
             # a lost worker is ours to tell
             stack.enter_context(distributed.utils.silence_logging_cmgr(logging.CRITICAL))
@@ -143,7 +141,7 @@ def stop_here(proof: str) -> None:
 
 
 def check_here(site: Site) -> None:
-    """UserError where this dask worker has other code, or does not see the sweep's folder or its notebook."""
+    """UserError where this dask worker has other code, or does not see the sweep's folder."""
     who = f"The dask worker of process {os.getpid()} on {socket.gethostname()}"
     if _code() != site.code:
         raise UserError(f"{who} runs other code of xmkd. Install the same there and start the worker again.")
@@ -152,10 +150,6 @@ def check_here(site: Site) -> None:
             f"{who} does not see {Path(site.proof).parent}. Put the sweep's folder where all machines see it by "
             "one path, with --out."
         )
-    with suppress(OSError):
-        if _hash(Path(site.notebook)) == site.notebook_hash:
-            return
-    raise UserError(f"{who} has no {site.notebook}, or another version of it. Put it where all machines see it.")
 
 
 @cache
@@ -165,10 +159,6 @@ def _code() -> str:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         found.update(path.read_bytes())
     return found.hexdigest()
-
-
-def _hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _device() -> str | None:

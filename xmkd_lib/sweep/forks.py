@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from multiprocessing import forkserver
@@ -15,7 +16,12 @@ from pathlib import Path
 
 def can_fork() -> bool:
     """Whether kernels may be forked: on Linux alone, and not beside CUDA, whose driver does not survive a fork."""
-    return sys.platform == "linux" and not Path("/proc/driver/nvidia").exists()
+    return sys.platform == "linux" and not Path("/proc/driver/nvidia").exists() and sockets_fit()
+
+
+def sockets_fit() -> bool:
+    """Whether paths of sockets in the folder for temporary files stay below the system's 100-odd characters."""
+    return len(tempfile.gettempdir()) < 60
 
 
 def ending(code: int | None) -> str:

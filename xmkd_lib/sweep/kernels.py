@@ -104,7 +104,8 @@ class Engine(NBClientEngine):
         """Execute the notebook of `nb_man` in a new kernel."""
         with tempfile.TemporaryDirectory(prefix="xmkd-") as place:  # of the kernel's sockets, whose paths must be short
             kernels = ForkedKernels if forked else Kernels
-            manager = kernels(kernel_name=kernel_name, connection_file=f"{place}/kernel.json")
+            transport = "ipc" if forks.sockets_fit() else "tcp"
+            manager = kernels(kernel_name=kernel_name, connection_file=f"{place}/kernel.json", transport=transport)
             Client(nb_man, manager, log=logger, startup_timeout=120).execute(cleanup_kc=True)
 
 

@@ -10,9 +10,8 @@ from rich.markup import escape
 from xmkd_lib.errors import UserError
 from xmkd_lib.records import check_writable
 from xmkd_lib.sweep import joint
-from xmkd_lib.sweep.folder import archive
 from xmkd_lib.sweep.owner import owning
-from xmkd_lib.sweep.plan import Plan, plan, tasks, write_plan
+from xmkd_lib.sweep.plan import Plan, keep_notebook, plan, tasks, write_plan
 from xmkd_lib.sweep.reading import read_folder
 from xmkd_lib.sweep.report import write_report
 from xmkd_lib.sweep.runner import Crew, Seats, execute, visible_devices
@@ -54,9 +53,11 @@ def run_sweep(sweep: Sweep, folder: str | Path, console: Console | None = None, 
     check_writable(folder)
     with owning(folder):
         found = plan(sweep, folder)
-        todo = _chosen(found, folder, options)
+        todo = _chosen(found, options)
         if todo:
+            sweep.check_kernel()
             sweep.check_data()
+            keep_notebook(sweep, folder)
         write_plan(sweep, folder)
         kept = sum(map(len, (found.done, found.changed, found.todo))) - len(todo)
         console.print(f"[bold]{escape(sweep.title)}[/]: {len(todo)} runs to do, {kept} done before.{_causes(found)}")
@@ -71,7 +72,7 @@ def show_plan(sweep: Sweep, folder: str | Path, console: Console, options: Optio
     """Print what `run_sweep` would do, and how long it may take; nothing is started."""
     folder = Path(folder)
     found = plan(sweep, folder)
-    todo = _chosen(found, None, options)
+    todo = _chosen(found, options)
     total = sum(map(len, (found.done, found.changed, found.todo)))
     console.print(
         f"[bold]{escape(sweep.title)}[/]: {len(sweep.chosen)} conditions × {len(sweep.seeds)} seeds = {total} runs of "
@@ -106,8 +107,8 @@ def report_sweep(folder: Path, console: Console) -> None:
     console.print(f"Report: {page}\nTable:  {page.parent / 'results.csv'}", highlight=False, soft_wrap=True)
 
 
-def _chosen(found: Plan, folder: Path | None, options: Options) -> list[PlannedRun]:
-    """The runs to do. With a folder, those valid ones that are to be done again are set aside first."""
+def _chosen(found: Plan, options: Options) -> list[PlannedRun]:
+    """The runs to do."""
     if found.changed and not (options.accept_changed or options.rerun_changed or options.force):
         raise UserError(
             f"{len(found.changed)} finished runs were made by other code of this library or another version of the "
@@ -115,9 +116,6 @@ def _chosen(found: Plan, folder: Path | None, options: Options) -> list[PlannedR
             "they left is kept in attempts/)."
         )
     again = [*found.done, *found.changed] if options.force else found.changed if options.rerun_changed else []
-    if folder is not None:
-        for run in again:
-            archive(folder / run.name, keep_checkpoint=False)
     return [*found.todo, *again]
 
 
@@ -148,7 +146,7 @@ def _crew(sweep: Sweep, folder: Path, runs: int, options: Options, console: Cons
     if options.cluster:
         from xmkd_lib.sweep.cluster import Cluster
 
-        return Cluster(options.cluster, folder, sweep.notebook_file.path, console.print)
+        return Cluster(options.cluster, folder, console.print)
     return Seats(min(_workers(sweep, options), runs))
 
 

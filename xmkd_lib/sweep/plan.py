@@ -12,6 +12,7 @@ from xmkd_lib.errors import UserError
 from xmkd_lib.records import write_atomically
 from xmkd_lib.sweep.attempt import Task
 from xmkd_lib.sweep.folder import FORMAT, finished, read_status
+from xmkd_lib.sweep.parameters import read_notebook
 from xmkd_lib.sweep.spec import PlannedRun, Sweep
 
 
@@ -55,9 +56,10 @@ def tasks(sweep: Sweep, folder: Path, runs: Sequence[PlannedRun]) -> Iterator[Ta
     notebook = sweep.notebook_file
     metric = sweep.metric or "test_eer"
     for run in runs:
+        done = finished(folder / run.name)  # chosen to be run again
         yield Task(
             folder=str((folder / run.name).resolve()),
-            notebook=str(notebook.path),
+            notebook=str(copy_of(sweep, folder)),
             kernel=notebook.kernel,
             parameters=sweep.parameters(run),
             settings=sweep.full_settings(run),
@@ -70,7 +72,22 @@ def tasks(sweep: Sweep, folder: Path, runs: Sequence[PlannedRun]) -> Iterator[Ta
             preload=notebook.preload,
             code=source_digest(),
             notebook_digest=notebook.digest,
+            outdated=done.attempt if done else 0,
         )
+
+
+def copy_of(sweep: Sweep, folder: Path) -> Path:
+    """Where a sweep's folder keeps the notebook that its runs execute."""
+    notebook = sweep.notebook_file
+    return (folder / f"{notebook.path.stem}-{notebook.digest[:8]}.ipynb").resolve()
+
+
+def keep_notebook(sweep: Sweep, folder: Path) -> None:
+    """Copy the notebook: who goes on writing in it does not change runs that are still to come. UserError."""
+    notebook = sweep.notebook_file
+    write_atomically(copy_of(sweep, folder), notebook.path.read_bytes())
+    if read_notebook(copy_of(sweep, folder)).digest != notebook.digest:
+        raise UserError(f"{notebook.path}: was changed while the sweep began. Start it again.")
 
 
 def write_plan(sweep: Sweep, folder: Path) -> None:

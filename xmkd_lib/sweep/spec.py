@@ -22,6 +22,8 @@ from xmkd_lib.sweep.table import BASELINES, lower_is_better
 
 Values = dict[str, Any]
 OWN = ("seed", "preset", "out")  # parameters that the sweep itself sets
+WHERE = {"seed": "the list 'seeds'", "preset": "the entry 'preset'", "out": "the folder of each run",
+         "settings": "the entries of the specification, each setting by its name"}  # fmt: skip
 
 
 class PlannedRun(NamedTuple):
@@ -119,12 +121,17 @@ class Sweep(LoudModel):
         return self.experiment(self.chosen[0], self.seeds[0]).dataset if self.notebook_file.is_experiment else None
 
     def runs(self) -> Iterator[PlannedRun]:
-        """All runs, seed by seed, so that a sweep cut short is balanced."""
+        """All runs, seed by seed, so that a sweep cut short is balanced. UserError where two hashes are equal."""
+        seen: set[str] = set()
         for seed in self.seeds:
             for condition, identity in zip(self.chosen, self._identities, strict=True):
                 parts = [*(_short(value) for value in condition.values()), f"seed{seed}"]
                 readable = re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(parts))[:60]
-                yield PlannedRun(f"{readable}-{digest([identity, seed])[:8]}", seed, condition)
+                name = f"{readable}-{digest([identity, seed])[:8]}"
+                if name in seen:
+                    raise UserError(f"Two runs would share the folder {name}, by chance. Write {condition} otherwise.")
+                seen.add(name)
+                yield PlannedRun(name, seed, condition)
 
     def experiment(self, condition: Values, seed: int) -> Experiment:
         """The full settings of a run of a notebook that runs experiments."""
@@ -141,12 +148,20 @@ class Sweep(LoudModel):
     def parameters(self, run: PlannedRun) -> Values:
         """What the run's notebook is given, beside `out`."""
         chosen, takes = {**self.settings, **run.chosen}, self.notebook_file.parameters
-        direct = {name: value for name, value in chosen.items() if name in takes and name != "settings"}
-        rest = {name: value for name, value in chosen.items() if name not in direct}
-        found = {**direct, "seed": run.seed}
-        if "preset" in takes:
-            found["preset"] = self.preset
-        return found | ({"settings": rest} if "settings" in takes else {})
+        preset = {"preset": self.preset} if "preset" in takes else {}
+        if not self.notebook_file.is_experiment:
+            return {**chosen, **preset, "seed": run.seed}
+        direct = {name: value for name, value in chosen.items() if name in takes}
+        rest = {name: value for name, value in chosen.items() if name not in takes}
+        return {**direct, **preset, "seed": run.seed, "settings": rest}
+
+    def check_kernel(self) -> None:
+        """UserError where the notebook asks for a kernel that is not installed."""
+        from jupyter_client.kernelspec import find_kernel_specs
+
+        kernel = self.notebook_file.kernel
+        if kernel != "python3" and kernel not in (known := find_kernel_specs()):
+            raise UserError(f"{self.notebook_file.path}: {unknown_name('kernel', kernel, known)}")
 
     def check_data(self) -> None:
         """Make each data set once, so that missing data ends a sweep before it starts, not once a run. UserError."""
@@ -177,7 +192,7 @@ class Sweep(LoudModel):
         if not notebook.is_experiment:
             for name, value in chosen.items():
                 notebook.check(name, value)
-            return chosen
+            return chosen | ({"preset": self.preset} if "preset" in notebook.parameters else {})
         own = {name: value for name, value in chosen.items() if not self._is_setting(name)}
         for name, value in own.items():
             notebook.check(name, value)
@@ -198,9 +213,10 @@ class Sweep(LoudModel):
         twice = [name for name, count in Counter(itertools.chain(*places)).items() if count > 1]
         if twice:
             raise UserError(f"{twice[0]!r} is given in two of settings, grid and zip. Keep it in one.")
+        own = {*OWN, "settings"} if self.notebook_file.is_experiment else OWN
         for name in itertools.chain(*places, *self.conditions):
-            if name in OWN:
-                where = {"seed": "the list 'seeds'", "preset": "the entry 'preset'"}.get(name, "the folder of each run")
+            if name in own:
+                where = WHERE[name]
                 raise UserError(f"{name!r} belongs into {where}, not into settings, grid, zip or conditions.")
         wrong = [seed for seed in self.seeds if not 0 <= seed < 2**32]
         if wrong or len(set(self.seeds)) < len(self.seeds):
