@@ -55,6 +55,8 @@ class Seats:
 
     def __exit__(self, *_: object) -> None:
         for seat in self.seats:
+            seat.stopped.set()  # first: a second Ctrl-C in here must not leave one that goes on
+        for seat in self.seats:
             seat.stop()
         self.pool.shutdown()
         for seat in self.seats:
