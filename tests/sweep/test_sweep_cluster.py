@@ -61,8 +61,7 @@ class Dask:
     def worker(self, *options: str, before: tuple[str, ...] = (), **env: str) -> subprocess.Popen:
         """Start a worker of one thread."""
         more = ("--scheduler-file", str(self.file), "--nthreads", "1", "--no-dashboard")
-        scratch = ("--local-directory", str(self.place / "scratch"))
-        return self._start("dask_worker", *more, *scratch, *(options or ("--no-nanny",)), before=before, **env)
+        return self._start("dask_worker", *more, *(options or ("--no-nanny",)), before=before, **env)
 
     def end(self, process: subprocess.Popen) -> None:
         """Kill a process and what it started in its session."""
@@ -72,10 +71,9 @@ class Dask:
 
     def _start(self, what: str, *options: str, before: tuple[str, ...] = (), **env: str) -> subprocess.Popen:
         command = [*before, sys.executable, "-m", f"distributed.cli.{what}", *options]
+        env = {**os.environ, "DASK_TEMPORARY_DIRECTORY": str(self.place), **env}
         with (self.place / "dask.log").open("ab") as log:
-            process = subprocess.Popen(
-                command, cwd=self.place, env={**os.environ, **env}, stdout=log, stderr=log, start_new_session=True
-            )
+            process = subprocess.Popen(command, cwd=self.place, env=env, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(process)
         return process
 
