@@ -36,10 +36,10 @@ from xmkd_lib.cache import source_digest
 from xmkd_lib.records import Result
 from xmkd_lib.sweep import Sweep
 from xmkd_lib.sweep.attempt import Outcome
-from xmkd_lib.sweep.folder import FORMAT, result_digest
+from xmkd_lib.sweep.folder import Status, result_digest
 from xmkd_lib.sweep.live import report_sweep
 from xmkd_lib.sweep.parameters import read_notebook
-from xmkd_lib.sweep.plan import plan, tasks, write_plan
+from xmkd_lib.sweep.plan import keep_notebook, plan, tasks, write_plan
 from xmkd_lib.sweep.runner import Seats, execute
 from xmkd_lib.sweep.seat import THREADS
 
@@ -259,9 +259,16 @@ def finish_all(spec: Path, folder: Path) -> None:
             timings={"seconds": 10.0},
         )
         (place / "result.json").write_text(result.model_dump_json(indent=1))
-        status = {"state": "ok", "reason": None, "seed": run.seed, "settings": settings, "attempt": 1, "seconds": 12.0}
-        origin = {"code": source_digest(), "notebook": sweep.notebook_file.digest, "result": result_digest(place)}
-        (place / "status.json").write_text(json.dumps({**status, **origin, "format": FORMAT}, indent=1))
+        status = Status(
+            state="ok",
+            seed=run.seed,
+            settings=settings,
+            seconds=12.0,
+            code=source_digest(),
+            notebook=sweep.notebook_file.digest,
+            result=result_digest(place),
+        )
+        (place / "status.json").write_text(status.model_dump_json(indent=1))
 
 
 def plan_once(spec: Path, folder: Path, runs: int) -> tuple[float, float, float]:
@@ -337,6 +344,7 @@ def weigh(spec: Path, folder: Path) -> tuple[list[int], int]:
     """Resident memory after each run, and after the report."""
     folder.mkdir()
     sweep, scales = Sweep.read(spec), Scales()
+    keep_notebook(sweep, folder)
     write_plan(sweep, folder)
     with Seats(1) as seats:
         execute(seats, tasks(sweep, folder, plan(sweep, folder).todo), scales)
