@@ -105,6 +105,14 @@ def test_a_sweep_over_a_users_notebook(tmp_path):
         Sweep(name="own", title="Own", notebook=str(path), grid={"rate": [1.0]}, seeds=[0])
 
 
+@pytest.mark.parametrize("pair", [(1, True), (1, "1"), (0.5, "0.5"), (None, "None")])
+def test_values_that_a_table_could_not_tell_apart_are_refused(tmp_path, pair):
+    path = notebook(tmp_path / "own.ipynb", OWN)
+    with pytest.raises(UserError, match="cannot be told apart"):
+        sweep_over(path, grid={"free": list(pair)})
+    assert len(sweep_over(path, grid={"free": [1, 2, "a", None, [1], {"a": 1}, 10**400]}).chosen) == 7
+
+
 def test_a_users_notebook_may_take_a_preset_and_settings(tmp_path):
     source = OWN + "preset: str = 'demo'\nsettings: dict = {}\n"
     path = notebook(tmp_path / "own.ipynb", source)

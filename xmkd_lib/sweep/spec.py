@@ -176,10 +176,14 @@ class Sweep(LoudModel):
     def _identities(self) -> list[Values]:
         """What tells each condition from others. UserError on the first that is not valid, or is there twice."""
         found: dict[str, Values] = {}
+        written: dict[frozenset, Values] = {}
         for condition in self.chosen:
             identity = self._identity(condition)
             if found.setdefault(digest(identity), identity) is not identity:
                 raise UserError(f"Condition {condition} is planned twice. Remove one.")
+            alike = written.setdefault(frozenset((name, _read(value)) for name, value in condition.items()), condition)
+            if alike is not condition:
+                raise UserError(f"Conditions {alike} and {condition} cannot be told apart in a table. Remove one.")
         return list(found.values())
 
     def _is_setting(self, name: str) -> bool:
@@ -232,6 +236,14 @@ class Sweep(LoudModel):
 
 def _agrees(condition: Values, entry: Values) -> bool:
     return all(name in condition and condition[name] == value for name, value in entry.items())
+
+
+def _read(value: Any) -> float | str:
+    """A value as a reader of a table takes it: 1, 1.0, true and '1' are one, None and 'None' too."""
+    try:
+        return float(value if isinstance(value, int | float) else str(value))
+    except (ValueError, OverflowError):
+        return str(value)
 
 
 def _short(value: Any) -> str:
