@@ -33,8 +33,8 @@ FLOORS = [
         "weighting",
     },
     {"experiment"},
-    {"sweep", "plots"},
-    {"cli", "doctor", "widgets", "__main__"},
+    {"sweep", "plots", "explore"},
+    {"cli", "doctor", "widgets", "exercises", "notebooks", "__main__"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

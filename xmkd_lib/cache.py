@@ -21,7 +21,7 @@ from xmkd_lib.records import read_json, write_atomically
 PACKAGE = Path(__file__).parent
 CHECKPOINTS = "checkpoint"  # of trainings, in the folder of an unfinished artefact
 # They start runs and show results, and no number depends on them: a new figure makes no teacher or run obsolete.
-ONLOOKERS = {"sweep", "plots", "widgets", "cli.py", "doctor.py", "__main__.py"}
+ONLOOKERS = {"sweep", "plots", "explore", "exercises", "widgets", "notebooks.py", "cli.py", "doctor.py", "__main__.py"}
 
 
 def cache_root() -> Path:

@@ -25,7 +25,9 @@ sweeps = typer.Typer(
 )
 datasets = typer.Typer(help="What data sets there are, and where real data is looked for.", no_args_is_help=True)
 app.add_typer(sweeps, name="sweep")
+books = typer.Typer(help="The notebooks for a class: with solutions, or without.", no_args_is_help=True)
 app.add_typer(datasets, name="data")
+app.add_typer(books, name="notebooks")
 console = Console()
 
 
@@ -248,6 +250,32 @@ def data_list() -> None:
             console.print(f"  {name}: {sources.find(name)}", highlight=False)
         except UserError as error:
             console.print(f"  {name}: {escape(str(error))}", highlight=False)
+
+
+Notebooks = Annotated[Path | None, typer.Option("--notebooks", help="their folder, if not the clone's")]
+
+
+@books.command("solutions", epilog="Example: xmkd notebooks solutions --out solved")
+def notebooks_solutions(
+    out: Annotated[Path, typer.Option(help="folder to write to")] = Path("solved"), source: Notebooks = None
+) -> None:
+    """Write all notebooks with their exercises solved, for the lecturer."""
+    _write_notebooks(source, out, solved=True)
+
+
+@books.command("students", epilog="Example: xmkd notebooks students --out class")
+def notebooks_students(
+    out: Annotated[Path, typer.Option(help="folder to write to")] = Path("class"), source: Notebooks = None
+) -> None:
+    """Write all notebooks with stubs to fill in and no solution anywhere in the file, for the class."""
+    _write_notebooks(source, out, solved=False)
+
+
+def _write_notebooks(source: Path | None, out: Path, solved: bool) -> None:
+    from xmkd_lib import notebooks
+
+    for path, count in notebooks.write_version(source or notebooks.folder(), out, solved):
+        console.print(f"{path}: {count} exercise{'' if count == 1 else 's'}", highlight=False)
 
 
 def _assignments(pairs: list[str]) -> dict[str, Any]:

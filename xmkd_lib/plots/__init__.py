@@ -6,7 +6,7 @@ from xmkd_lib.plots.margins import margin_curve
 from xmkd_lib.plots.paired import paired
 from xmkd_lib.plots.people import contact_sheet
 from xmkd_lib.plots.seeds import seed_map
-from xmkd_lib.plots.theme import alt_text, data_uri, save, styles, svg, themed
+from xmkd_lib.plots.theme import alt_text, data_uri, keep, save, styles, svg, table, themed
 from xmkd_lib.plots.training import training
 
 __all__ = [
@@ -15,12 +15,14 @@ __all__ = [
     "curves",
     "data_uri",
     "gap",
+    "keep",
     "margin_curve",
     "paired",
     "save",
     "seed_map",
     "styles",
     "svg",
+    "table",
     "themed",
     "training",
 ]

@@ -54,7 +54,7 @@ def curves(series: Mapping[str, Lines], axis: str, reference: str | Mapping[str,
         if place + columns >= len(series):
             ax.set_xlabel("epoch")
             ax.tick_params(labelbottom=True)
-    return describe(figure, _in_words(series, axis))
+    return describe(figure, _in_words(series, axis), _as_table(series))
 
 
 def _line(ax: Axes, table: pd.DataFrame, look: Style, dash: str | tuple) -> None:
@@ -63,6 +63,12 @@ def _line(ax: Axes, table: pd.DataFrame, look: Style, dash: str | tuple) -> None
     if len(table):
         ax.fill_between(table.index, bands[:, 0], bands[:, 1], color=colour, alpha=0.18, linewidth=0)
         ax.plot(table.index, table.mean(axis=1), color=colour, linestyle=dash, marker=look.marker, markevery=[-1])
+
+
+def _as_table(series: Mapping[str, Lines]) -> pd.DataFrame:
+    means = {(label, name): table.mean(axis=1) for label, lines in series.items() for name, table in lines.items()}
+    table = pd.DataFrame(means).rename_axis("epoch")
+    return table.rename_axis(["method", "line"], axis="columns") if means else table
 
 
 def _in_words(series: Mapping[str, Lines], axis: str) -> str:

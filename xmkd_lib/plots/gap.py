@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -36,7 +37,7 @@ def gap(panels: Mapping[tuple[str, str], Mapping[str, Pair]]) -> Figure:
         ax.grid(axis="x")
         if epoch == epochs[-1]:
             ax.set_xlabel(axis)
-    return describe(figure, _in_words(panels))
+    return describe(figure, _in_words(panels), _as_table(panels))
 
 
 def _dumbbell(ax: Axes, row: int, pair: Pair, look: Style) -> None:
@@ -45,6 +46,15 @@ def _dumbbell(ax: Axes, row: int, pair: Pair, look: Style) -> None:
     for mean, values, fill in zip(means, pair, ("white", look.colour), strict=True):
         ax.plot(bootstrap_interval(values), [row, row], color=look.colour, linewidth=1.3)
         ax.plot(mean, row, look.marker, color=look.colour, markerfacecolor=fill, markersize=6.5, clip_on=False)
+
+
+def _as_table(panels: Mapping[tuple[str, str], Mapping[str, Pair]]) -> pd.DataFrame:
+    rows = [
+        (epoch, axis, method, *(np.mean(values) if len(values) else np.nan for values in pair))
+        for (epoch, axis), methods in panels.items()
+        for method, pair in methods.items()
+    ]
+    return pd.DataFrame(rows, columns=["epoch", "quantity", "method", "training", "test"])
 
 
 def _in_words(panels: Mapping[tuple[str, str], Mapping[str, Pair]]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -41,7 +42,7 @@ def margin_curve(
         ax.grid(axis="y")
     axes[0].set_ylabel(axis)
     axes[-1].legend(fontsize=8.5)
-    return describe(figure, _in_words(panels, auto, measured, axis))
+    return describe(figure, _in_words(panels, auto, measured, axis), _as_table(panels, auto, measured))
 
 
 def _mark(ax: Axes, measured: Values, values: Values) -> None:
@@ -62,6 +63,19 @@ def _mark(ax: Axes, measured: Values, values: Values) -> None:
 def _whiskers(ax: Axes, x: Sequence[float], samples: Sequence[Values], colour: str) -> None:
     bounds = np.array([bootstrap_interval(values) for values in samples]).reshape(-1, 2)
     ax.vlines(x, bounds[:, 0], bounds[:, 1], color=colour, linewidth=1.2)
+
+
+def _as_table(
+    panels: Mapping[str, Mapping[float, Values]], auto: Mapping[str, Values], measured: Values
+) -> pd.DataFrame:
+    rows = [(epoch, "fixed", margin, curve[margin]) for epoch, curve in panels.items() for margin in sorted(curve)]
+    rows += [(epoch, "auto", float(np.mean(measured)), values) for epoch, values in auto.items() if len(measured)]
+    rows = [
+        (epoch, kind, margin, np.mean(values), *bootstrap_interval(values))
+        for epoch, kind, margin, values in rows
+        if len(values)
+    ]
+    return pd.DataFrame(rows, columns=["epoch", "kind", "margin", "mean", "low", "high"])
 
 
 def _in_words(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -29,7 +30,7 @@ def paired(panels: Mapping[str, Differences], baseline: str, axis: str, lower_is
             ax.text(x, 1.0, side, transform=ax.transAxes, ha=where, va="bottom", color=MUTED, fontsize=8.5)
         ax.set_title(title, pad=16)
     figure.supxlabel(f"{axis}, method − {baseline}", fontsize=9.5)
-    return describe(figure, _in_words(panels, baseline, axis))
+    return describe(figure, _in_words(panels, baseline, axis), _as_table(panels))
 
 
 def _rows(ax: Axes, labels: Sequence[str], methods: Differences, look: Mapping[str, Style]) -> None:
@@ -50,6 +51,16 @@ def _rows(ax: Axes, labels: Sequence[str], methods: Differences, look: Mapping[s
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     ax.margins(x=0.08)
+
+
+def _as_table(panels: Mapping[str, Differences]) -> pd.DataFrame:
+    rows = [
+        (title, method, np.mean(values), *bootstrap_interval(np.asarray(values, dtype=float)), len(values))
+        for title, methods in panels.items()
+        for method, values in methods.items()
+        if len(values)
+    ]
+    return pd.DataFrame(rows, columns=["panel", "method", "mean", "low", "high", "seeds"])
 
 
 def _in_words(panels: Mapping[str, Differences], baseline: str, axis: str) -> str:

@@ -33,7 +33,10 @@ def contact_sheet(dataset: PairedDataset, identities: int = 6, sessions: int = 3
         _faces(row[:sessions], dataset, person)
         _voices(row[sessions:], dataset, person, last=place == identities - 1)
     figure.suptitle(f"Synthetic people ({split}): drawn faces and synthesised voices of {sessions} sessions each")
-    return describe(figure, f"{identities} synthetic people: {sessions} faces and {sessions} spectrograms each.")
+    shown = table.groupby("identity", sort=False).head(sessions).head(identities * sessions)
+    known = [name for name in shown if name.startswith(("face_", "voice_"))]
+    text = f"{identities} synthetic people: {sessions} faces and {sessions} spectrograms each."
+    return describe(figure, text, shown[["identity", "session", "snr_db", "blur", *known]])
 
 
 def _faces(axes: list[Axes], dataset: PairedDataset, person: pd.DataFrame) -> None:

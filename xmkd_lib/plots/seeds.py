@@ -44,4 +44,4 @@ def seed_map(differences: pd.DataFrame, axis: str, lower_is_better: bool = True)
     counts = [
         f"{name} in {k} of {n}" for name, k, n in zip(differences.index, worse, np.isfinite(values).sum(1), strict=True)
     ]
-    return describe(figure, f"{axis} for every seed. Worse than the baseline: {', '.join(counts)} seeds.")
+    return describe(figure, f"{axis} for every seed. Worse than the baseline: {', '.join(counts)} seeds.", differences)

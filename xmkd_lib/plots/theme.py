@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, ParamSpec
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -115,6 +116,8 @@ def themed(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 class Picture(Figure):
     """A Figure that shows itself in a notebook, with its alternative text, and whether or not pyplot is in use."""
 
+    table: pd.DataFrame  # what is drawn, in numbers
+
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         buffer = io.BytesIO()
         with matplotlib.rc_context(RC):
@@ -124,21 +127,34 @@ class Picture(Figure):
         return {"image/png": png, "text/html": page, "text/plain": alt_text(self)}
 
 
-def canvas(rows: int, columns: int, width: float, height: float, **kwargs: object) -> tuple[Figure, list[Axes]]:
+def canvas(rows: int, columns: int, width: float, height: float, **kwargs: object) -> tuple[Picture, list[Axes]]:
     """An empty figure (inches) and its axes, row by row."""
     figure = Picture(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, **kwargs).flat)
 
 
-def describe(figure: Figure, text: str) -> Figure:
-    """Store a figure's alternative text and return the figure."""
+def describe(figure: Picture, text: str, table: pd.DataFrame) -> Picture:
+    """Store a figure's alternative text and its table form, and return the figure."""
     figure.set_label(text)
+    figure.table = table
     return figure
 
 
 def alt_text(figure: Figure) -> str:
     """What a figure shows, in words, for readers who do not see it."""
     return str(figure.get_label())
+
+
+def table(figure: Picture) -> pd.DataFrame:
+    """The numbers that a figure draws, for readers who want them or do not see it."""
+    return figure.table
+
+
+def keep(figure: Picture, folder: str | Path, name: str) -> Picture:
+    """The figure itself, saved as `folder`/figures/`name`.png beforehand unless the folder is ""."""
+    if folder:
+        save(figure, Path(folder) / "figures" / f"{name}.png")
+    return figure
 
 
 def svg(figure: Figure) -> bytes:

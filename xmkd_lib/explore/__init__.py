@@ -1,0 +1,1 @@
+"""What the teaching notebooks compute: pure functions whose numbers `plots` draws."""

@@ -1,0 +1,58 @@
+"""The notebooks for a class: one file gives the students' version and the one with solutions."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from xmkd_lib.cache import PACKAGE
+from xmkd_lib.errors import UserError
+from xmkd_lib.records import check_writable, write_atomically
+
+SOLUTION = "solution"  # in the metadata of a cell with an exercise: the lines to put in the stub's place
+
+
+def folder() -> Path:
+    """The clone's folder of notebooks. UserError where the package was installed without one."""
+    found = PACKAGE.parent / "notebooks"
+    if not found.is_dir():
+        raise UserError(f"{found}: no such folder. The notebooks come with a clone, not with the package: name theirs.")
+    return found
+
+
+def write_version(source: Path, out: Path, solved: bool) -> list[tuple[Path, int]]:
+    """Write each notebook of a folder to `out`, exercises solved or, for students, without their solutions.
+
+    Returns the written files with their numbers of exercises. UserError where there is no notebook, where one cannot be
+    read, or where `out` is `source`.
+    """
+    if out.resolve() == source.resolve():
+        raise UserError(f"{out}: holds the originals. Name another folder with --out.")
+    paths = sorted(source.glob("*.ipynb"))
+    if not paths:
+        raise UserError(f"{source}: no notebook there. Give the folder of the notebooks.")
+    check_writable(out)
+    found = []
+    for path in paths:
+        book = _read(path)
+        count = sum(_set(cell, solved) for cell in book["cells"])
+        write_atomically(out / path.name, json.dumps(book, indent=1, ensure_ascii=False) + "\n")
+        found.append((out / path.name, count))
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        book = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as a notebook ({error}).") from None
+    if not isinstance(book, dict) or not isinstance(book.get("cells"), list):
+        raise UserError(f"{path}: not a notebook of format 4: it has no list of cells.")
+    return book
+
+
+def _set(cell: dict[str, Any], solved: bool) -> bool:
+    """Take the solution out of a cell's metadata, into its source if wanted; whether there was one."""
+    lines = cell.get("metadata", {}).pop(SOLUTION, None)
+    if lines is not None and solved:
+        cell["source"] = lines
+    return lines is not None
