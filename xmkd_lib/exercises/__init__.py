@@ -1,5 +1,16 @@
 """Checks of the notebooks' exercises: each takes what the reader has written and says what is right about it."""
 
 from xmkd_lib.exercises.base import Finding, Report, examine, unfilled
+from xmkd_lib.exercises.choice import check_best_method
+from xmkd_lib.exercises.pairs import check_paired_difference
+from xmkd_lib.exercises.terms import check_terms
 
-__all__ = ["Finding", "Report", "examine", "unfilled"]
+__all__ = [
+    "Finding",
+    "Report",
+    "check_best_method",
+    "check_paired_difference",
+    "check_terms",
+    "examine",
+    "unfilled",
+]
