@@ -275,7 +275,7 @@ def _write_notebooks(source: Path | None, out: Path, solved: bool) -> None:
     from xmkd_lib import notebooks
 
     for path, count in notebooks.write_version(source or notebooks.folder(), out, solved):
-        console.print(f"{path}: {count} exercise{'' if count == 1 else 's'}", highlight=False)
+        console.print(f"{path}: {count} exercise{'' if count == 1 else 's'}", highlight=False, soft_wrap=True)
 
 
 def _assignments(pairs: list[str]) -> dict[str, Any]:

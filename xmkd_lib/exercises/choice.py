@@ -20,7 +20,7 @@ MADE_UP = {
 
 def check_best_method(best_method: BestMethod) -> Report:
     """Whether `best_method(results)` picks by the validation figure of the chosen epoch, and by nothing of the test."""
-    return examine("Which student would you ship?", best_method, _a_name, _by_validation, _blind_to_the_test)
+    return examine("The student to ship", best_method, _a_name, _by_validation, _blind_to_the_test)
 
 
 def _a_name(attempt: BestMethod) -> Finding:

@@ -3,11 +3,13 @@
 import os
 
 from xmkd_lib.plots import training
+from xmkd_lib.sweep.marks import SEAT
 
 
 def watched() -> bool:
     """Whether this kernel belongs to a notebook that is open in Jupyter, and is not executed headless."""
-    return "JPY_SESSION_NAME" in os.environ  # jupyter_server tells it to the kernels of its notebooks
+    # jupyter_server tells the name to the kernels of its notebooks; a sweep that runs in one hands it on to its own
+    return "JPY_SESSION_NAME" in os.environ and SEAT not in os.environ
 
 
 class LiveCurves:

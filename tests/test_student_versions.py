@@ -1,0 +1,64 @@
+"""One file gives the students' version and the solved one."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from xmkd_lib import UserError, notebooks
+from xmkd_lib.cli import app
+
+STUB, SOLUTION = ["def f(x):\n", "    ..."], ["def f(x):\n", "    return x"]
+
+
+def book(path, cells):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+
+
+def cell(source, **metadata):
+    return {"cell_type": "code", "source": source, "metadata": metadata, "outputs": [], "execution_count": None}
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "given"
+    book(folder / "01.ipynb", [cell(["1"]), cell(STUB, tags=["exercise"], solution=SOLUTION)])
+    book(folder / "02.ipynb", [cell(["2"])])
+    return folder
+
+
+@pytest.mark.parametrize(("solved", "wanted"), [(True, SOLUTION), (False, STUB)])
+def test_the_stub_is_filled_or_left_and_the_metadata_tell_nothing(source, tmp_path, solved, wanted):
+    found = notebooks.write_version(source, tmp_path / "out", solved)
+    assert [(path.name, count) for path, count in found] == [("01.ipynb", 1), ("02.ipynb", 0)]
+    cells = json.loads(found[0][0].read_text())["cells"]
+    assert cells[0] == cell(["1"])
+    assert cells[1] == cell(wanted, tags=["exercise"])
+
+
+def test_mistakes(source, tmp_path):
+    with pytest.raises(UserError, match="holds the originals"):
+        notebooks.write_version(source, source, True)
+    with pytest.raises(UserError, match="no notebook there"):
+        notebooks.write_version(tmp_path, tmp_path / "out", True)
+    with pytest.raises(UserError, match="cannot be written"):
+        (tmp_path / "file").write_text("")
+        notebooks.write_version(source, tmp_path / "file", True)
+    for content in ("", "[]", '{"worksheets": []}'):
+        (source / "03.ipynb").write_text(content)
+        with pytest.raises(UserError, match=r"03\.ipynb: not"):
+            notebooks.write_version(source, tmp_path / "out", True)
+
+
+def test_every_notebook_of_the_kit_has_one_exercise_and_both_versions(tmp_path, repository):
+    names = sorted(path.name for path in (repository / "notebooks").glob("*.ipynb"))
+    for command in ("solutions", "students"):
+        result = CliRunner().invoke(app, ["notebooks", command, "--out", str(tmp_path / command)])
+        assert result.exit_code == 0, result.output
+        assert [line.rsplit(": ")[1] for line in result.output.splitlines()] == ["1 exercise"] * len(names)
+        assert sorted(path.name for path in (tmp_path / command).iterdir()) == names
+    for name in names:
+        solved, open_ = ((tmp_path / command / name).read_text() for command in ("solutions", "students"))
+        assert solved != open_
+        assert '"solution"' not in solved + open_
