@@ -9,10 +9,8 @@ from xmkd_lib.errors import UserError, optional
 def test_jupyter_shows_one_line(capsys):
     shell = InteractiveShell()
     shell.run_cell("from xmkd_lib import Experiment\nExperiment(sead=1)")
-    shown = capsys.readouterr().out
-    assert shown.splitlines() == [
-        "Error: Unknown setting 'sead'. Did you mean 'seed'?" + shown.split("?", 1)[1].rstrip()
-    ]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Error: Unknown setting 'sead'. Did you mean 'seed'?")
 
 
 def test_optional():

@@ -42,8 +42,8 @@ def test_mistakes(source, tmp_path):
         notebooks.write_version(source, source, True)
     with pytest.raises(UserError, match="no notebook there"):
         notebooks.write_version(tmp_path, tmp_path / "out", True)
+    (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
-        (tmp_path / "file").write_text("")
         notebooks.write_version(source, tmp_path / "file", True)
     for content in ("", "[]", '{"worksheets": []}'):
         (source / "03.ipynb").write_text(content)
