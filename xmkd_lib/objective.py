@@ -34,7 +34,7 @@ class LoudModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
     kind: ClassVar[str]
 
-    def __init__(self, **given: Any):
+    def __init__(self, /, **given: Any):
         for name in given:
             if name not in type(self).model_fields:
                 raise unknown_name(self.kind, name, type(self).model_fields)

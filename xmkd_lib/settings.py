@@ -134,7 +134,7 @@ class Experiment(LoudModel):
     precision: Literal["no", "bf16"] = Field("no", description="no: float32; bf16: autocast to bfloat16")
     threads: int = Field(1, ge=1, description="of the CPU; the last bits of every number depend on it")
 
-    def __init__(self, **settings: Any):
+    def __init__(self, /, **settings: Any):
         super().__init__(**settings)
         self._check_names()
 

@@ -162,8 +162,16 @@ def test_what_breaks_the_contract_never_counts(tmp_path):
     assert "runs were not started" in text
 
 
-def test_a_printed_gigabyte_is_cut_and_the_run_is_fine(tmp_path):
-    notebook(tmp_path / "n.ipynb", "line = 'x' * 1000\nfor _ in range(10**6): print(line)", RESULT)
+LARGE = {
+    "text": "line = 'x' * 1000\nfor _ in range(10**6): print(line)",
+    "html": "from IPython.display import HTML, display\nfor _ in range(3): display(HTML('<p>' * 8_000_000))",
+    "json": "from IPython.display import JSON, display\nfor _ in range(3): display(JSON({'a': ['b'] * 5_000_000}))",
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_giant_output_is_cut_and_the_run_is_fine(tmp_path, kind):
+    notebook(tmp_path / "n.ipynb", LARGE[kind], RESULT)
     done, _ = printed(Sweep.read(specification(tmp_path, seeds=[0])), tmp_path / "runs", workers=1)
     assert done
     (executed,) = (tmp_path / "runs").glob("*/notebook.ipynb")

@@ -183,6 +183,9 @@ def test_one_owner_at_a_time(tmp_path):
     assert owner(tmp_path) is None, "another process with that number"
     (tmp_path / "owner.json").write_text(json.dumps(told | {"host": "elsewhere"}))
     assert owner(tmp_path)["host"] == "elsewhere"
+    for pid in ("7", -1, 10**30, [1]):
+        (tmp_path / "owner.json").write_text(json.dumps(told | {"pid": pid}))
+        assert owner(tmp_path) is None, pid
     (tmp_path / "owner.json").write_text("{")
     assert owner(tmp_path) is None
 

@@ -98,7 +98,8 @@ def archive(run: Path, keep_checkpoint: bool) -> int:
             path.replace(attempts / str(number) / path.name)
         number += 1
     for path in run.glob(".*.*"):  # written halfway when a process was killed
-        path.unlink()
+        if path.is_file():
+            path.unlink()
     if not keep_checkpoint:
         shutil.rmtree(run / "checkpoint", ignore_errors=True)
     return number

@@ -1,5 +1,6 @@
 """How papermill executes a run's notebook: in a forked kernel where that is possible, and with bounded outputs."""
 
+import json
 import os
 import signal
 import tempfile
@@ -78,15 +79,18 @@ class Client(PapermillNotebookClient):
     def output(self, outs: list, msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
         """Keep an output, or of what is too much one line that says so."""
         content = msg["content"]
-        texts = [content.get("text", ""), *content.get("data", {}).values()]
+        parts = [content.get("text", ""), *content.get("data", {}).values()]
         had_room = self.room > 0
-        self.room -= sum(len(text) for text in texts if isinstance(text, str))
+        self.room -= sum(len(part) if isinstance(part, str) else len(json.dumps(part)) for part in parts)
         if self.room > 0 or msg["msg_type"] == "error":
             return super().output(outs, msg, display_id, cell_index)
         if not had_room:
             return None
         content = {"name": "stderr", "text": f"\n[Output beyond {MOST_OUTPUT:,} characters is left out.]\n"}
-        return super().output(outs, {**msg, "msg_type": "stream", "content": content}, None, cell_index)
+        header = {**msg["header"], "msg_type": "stream"}
+        return super().output(
+            outs, {**msg, "header": header, "msg_type": "stream", "content": content}, None, cell_index
+        )
 
     def execute_cell(self, cell: Any, cell_index: int, **kwargs: Any) -> Any:
         """Execute a cell. DeadKernelError with the signal or exit code where the kernel ends meanwhile."""

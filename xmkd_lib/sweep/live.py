@@ -49,6 +49,8 @@ def run_sweep(sweep: Sweep, folder: str | Path, console: Console | None = None, 
     UserError on what is wrong before the first run, where another sweep is at work in the folder, and where valid runs
     are of other code and neither of the two options says what to do.
     """
+    if not isinstance(sweep, Sweep):
+        raise UserError(f"run_sweep: {sweep!r} is no Sweep. Give Sweep.read(path), or Sweep(...).")
     console, options, folder = console or Console(), options or Options(), Path(folder)
     check_writable(folder)
     with owning(folder):

@@ -56,6 +56,6 @@ def _read(folder: Path) -> dict[str, Any] | None:
 
 def _age(pid: int) -> float | None:
     """When a process started, counted from the machine's start: what tells it from a later one, whatever the clock."""
-    with suppress(psutil.Error):
+    with suppress(psutil.Error, TypeError, ValueError, OverflowError):  # the file may hold anything
         return round(psutil.Process(pid).create_time() - psutil.boot_time(), 1)
     return None

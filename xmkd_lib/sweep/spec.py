@@ -68,7 +68,7 @@ class Sweep(LoudModel):
     memory_gb: float | None = Field(None, gt=0)
     source: Path = Field(Path("sweep.yaml"), exclude=True)
 
-    def __init__(self, **given: Any):
+    def __init__(self, /, **given: Any):
         super().__init__(**given)
         self._check_entries()
         _ = self._identities  # checks every condition
@@ -78,7 +78,7 @@ class Sweep(LoudModel):
         """The specification in a YAML file, with the entries in `instead` replaced. UserError naming the file."""
         path = Path(path)
         try:
-            return cls(**{**read_yaml(path), **instead}, source=path)
+            return cls(**{**read_yaml(path), **instead, "source": path})
         except UserError as error:
             text = str(error)
             raise UserError(text if text.startswith(str(path)) else f"{path}: {text}") from None

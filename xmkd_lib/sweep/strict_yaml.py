@@ -1,5 +1,6 @@
 """YAML that says what it means: no key twice, and `no`, `on`, `yes` are words."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        json.dumps(content, allow_nan=False)
+    except TypeError as error:
+        raise UserError(f"{path}: has a date, a set or bytes ({error}). Put a text in quotes.") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: no valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: is no mapping of names to values.")

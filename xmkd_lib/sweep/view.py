@@ -60,6 +60,7 @@ class View:
             said = self._headline(outcome.name)
         else:
             self.failed += 1
+            said += f"  see {escape(str(self.folder / outcome.name / 'log.txt'))}"
         left = f"about {clock((time.monotonic() - self.begun) / self.ended * (self.total - self.ended))} left"
         if self.failed:
             left += f", {self.failed} failed"

@@ -53,6 +53,7 @@ def execute(task: dict[str, Any], log: TextIO) -> tuple[str, str | None]:
     folder = Path(task["folder"])
     try:
         book = _papermill(Path(task["notebook"]), folder, {**task["parameters"], "out": str(folder)}, task["kernel"])
+        reason = violation(book, folder, task["metrics"], task["figures"], task["settings"])
     except PapermillExecutionError as error:
         log.write("\n".join(error.traceback) + "\n")
         return "failed", _one_line(error.ename, error.evalue)
@@ -60,10 +61,9 @@ def execute(task: dict[str, Any], log: TextIO) -> tuple[str, str | None]:
         log.write(f"{error}\n")
         return "killed", f"{error}".splitlines()[0]
     except Exception as error:
-        # whatever papermill, the kernel or the disk raises ends this run alone; the whole trace is kept in log.txt
+        # whatever papermill, the kernel, the disk or a broken result raises ends this run alone; log.txt has the trace
         log.write(traceback.format_exc())
         return "failed", _one_line(type(error).__name__, str(error))
-    reason = violation(book, folder, task["metrics"], task["figures"], task["settings"])
     return ("invalid", reason) if reason else ("ok", None)
 
 
