@@ -1,44 +1,17 @@
 """The notebooks: clean in git, and executed headless in the smoke preset."""
 
-import base64
-import io
 import statistics
 
 import nbformat
-import numpy as np
 import papermill
 import pytest
-from PIL import Image
 
 NAMES = ("00_quickstart", "05_experiment", "06_ablation_report")
+LONGEST = 16  # lines of a code cell
 
 
 def read(repository, name):
     return nbformat.read(repository / "notebooks" / f"{name}.ipynb", 4)
-
-
-def execute(repository, name, tmp_path, **parameters):
-    source, target = repository / "notebooks" / f"{name}.ipynb", tmp_path / "out.ipynb"
-    return papermill.execute_notebook(str(source), str(target), parameters, kernel_name="python3", progress_bar=False)
-
-
-def pictures(book):
-    found = [
-        o["data"]["image/png"]
-        for cell in book.cells
-        for o in cell.get("outputs", [])
-        if "image/png" in o.get("data", {})
-    ]
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("L")) for png in found]
-
-
-def check(book, figures):
-    outputs = [o for cell in book.cells for o in cell.get("outputs", [])]
-    assert not [o for o in outputs if o.output_type == "error"]
-    drawn = pictures(book)
-    assert len(drawn) >= figures
-    for picture in drawn:
-        assert picture.std() > 5, "a blank figure"
 
 
 def test_all_notebooks_are_known(repository):
@@ -48,11 +21,15 @@ def test_all_notebooks_are_known(repository):
 @pytest.mark.parametrize("name", NAMES)
 def test_form(repository, name):
     book = read(repository, name)
+    nbformat.validate(book)
     code = [cell for cell in book.cells if cell.cell_type == "code"]
     assert book.cells[0].cell_type == "markdown"
     assert "What you will see" in book.cells[0].source
     assert not any(cell.outputs or cell.execution_count for cell in code), "outputs are stripped in git"
-    assert statistics.median(len(cell.source.splitlines()) for cell in code) <= 10
+    assert "widgets" not in book.metadata
+    lengths = [len(cell.source.splitlines()) for cell in code]
+    assert statistics.median(lengths) <= 10
+    assert max(lengths) <= LONGEST
     tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1
     for line in tagged[0].source.splitlines():
@@ -60,25 +37,63 @@ def test_form(repository, name):
         assert "  # " in line, f"no help: {line}"
 
 
-def test_quickstart(repository, tmp_path):
-    book = execute(repository, "00_quickstart", tmp_path, preset="smoke")
-    check(book, figures=3)
-    players = [
-        o for cell in book.cells for o in cell.get("outputs", []) if "<audio" in o.get("data", {}).get("text/html", "")
-    ]
-    assert len(players) == 3
+@pytest.mark.parametrize("name", NAMES)
+def test_the_exercise_comes_with_a_check_right_after_it(repository, name):
+    cells = [cell for cell in read(repository, name).cells if cell.cell_type == "code"]
+    (place,) = (place for place, cell in enumerate(cells) if "solution" in cell.metadata)
+    assert "exercise" in cells[place].metadata["tags"]
+    assert "exercises.check_" in cells[place + 1].source
 
 
-def test_experiment_with_changed_parameters(repository, tmp_path):
+def test_quickstart(execute):
+    done = execute("00_quickstart", preset="smoke")
+    done.check(figures=2)
+    assert list(done.saved) == ["people", "quickstart_gap"]
+    assert done.pages.count("<audio controls aria-label='speech of train-") == 6
+    assert done.pages.count("<img alt='image of train-") == 6
+    assert "not yet" in done.text
+
+
+def test_quickstart_with_other_methods_and_without_a_folder(execute):
+    done = execute("00_quickstart", preset="smoke", seed=3, methods=["soft", "kd"], out="")
+    done.check(figures=2)
+    assert not done.saved
+    assert "kd, epoch   4: EER" in done.text
+
+
+def test_experiment_with_changed_parameters(execute, tmp_path):
     settings = {"feature_margin": 1.5, "epochs": 3}
-    book = execute(repository, "05_experiment", tmp_path, preset="smoke", method="soft", seed=2, settings=settings)
-    check(book, figures=1)
-    text = "".join(o.get("text", "") for cell in book.cells for o in cell.get("outputs", []))
-    assert "4·l2 (hinge, margin 1.5)" in text
+    done = execute("05_experiment", preset="smoke", method="soft", seed=2, settings=settings, out="")
+    done.check(figures=1)
+    assert "4·l2 (hinge, margin 1.5)" in done.text
     assert not (tmp_path / "result.json").exists(), "nothing is kept unless a folder is named"
 
 
-def test_ablation_report(repository, tmp_path, monkeypatch):
+def test_experiment_with_a_list_of_terms(execute):
+    terms = [{"loss": "angular", "margin": {"quantile": 0.5}, "warmup": 0.2}, {"loss": "kd"}]
+    done = execute("05_experiment", preset="smoke", method=terms)
+    done.check(figures=1)
+    assert list(done.saved) == ["training"]
+    assert (done.out / "result.json").is_file()
+
+
+def test_experiment_where_accuracy_decides(execute, small_emoji, monkeypatch):
+    monkeypatch.setenv("XMKD_DATA", str(small_emoji))
+    done = execute("05_experiment", preset="smoke", dataset="emoji", method="none", settings={"batch_size": 8})
+    done.check(figures=1)
+    assert "none, epoch   2: accuracy" in done.text
+
+
+def test_a_users_mistake_is_one_line(repository, execute, tmp_path):
+    with pytest.raises(papermill.PapermillExecutionError):
+        execute("05_experiment", preset="smoke", method="sofft")
+    cells = nbformat.read(tmp_path / "executed.ipynb", 4).cells
+    (error,) = (o for cell in cells for o in cell.get("outputs", []) if o.output_type == "error")
+    assert error.traceback == [f"Error: {error.evalue}"]
+    assert error.evalue.startswith("Unknown method 'sofft'. Did you mean 'soft'?")
+
+
+def test_ablation_report(execute, repository, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(repository / "tests" / "sweep")
     from fake_sweep import write_run, write_status
 
@@ -86,24 +101,28 @@ def test_ablation_report(repository, tmp_path, monkeypatch):
         for method in ("none", "hard_feature", "soft_feature"):
             write_run(tmp_path / "runs", method, seed)
     write_status(tmp_path / "runs", "none-s4", "failed", "out of memory", seed=4)
-    book = execute(repository, "06_ablation_report", tmp_path, folder=str(tmp_path / "runs"))
-    check(book, figures=4)
-    shown = str([cell.get("outputs") for cell in book.cells])
-    assert "Seeds are missing" in shown
-    assert "out of memory" in shown
+    done = execute("06_ablation_report", folder=str(tmp_path / "runs"))
+    done.check(figures=4)
+    assert {"paired_0", "paired_1", "gap_0", "curves_0"} <= done.saved.keys()
+    assert "Seeds are missing" in done.text
+    assert "out of memory" in done.pages
 
 
-def test_ablation_report_before_the_first_result(repository, tmp_path, monkeypatch):
+def test_ablation_report_before_the_first_result(execute, repository, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(repository / "tests" / "sweep")
     from fake_sweep import write_status
 
     write_status(tmp_path / "runs", "none-s0", "queued")
-    check(execute(repository, "06_ablation_report", tmp_path, folder=str(tmp_path / "runs")), figures=0)
+    execute("06_ablation_report", folder=str(tmp_path / "runs")).check(figures=0)
 
 
-def test_experiment_with_a_list_of_terms(repository, tmp_path):
-    terms = [{"loss": "angular", "margin": {"quantile": 0.5}, "warmup": 0.2}, {"loss": "kd"}]
-    out = tmp_path / "run"
-    book = execute(repository, "05_experiment", tmp_path, preset="smoke", method=terms, out=str(out))
-    check(book, figures=1)
-    assert (out / "result.json").is_file()
+@pytest.mark.parametrize("made", [True, False])
+def test_ablation_report_of_no_sweep_is_one_line(execute, tmp_path, made):
+    if made:
+        (tmp_path / "runs").mkdir()
+    with pytest.raises(papermill.PapermillExecutionError, match="runs"):
+        execute("06_ablation_report", folder=str(tmp_path / "runs"))
+    cells = nbformat.read(tmp_path / "executed.ipynb", 4).cells
+    (error,) = (o for cell in cells for o in cell.get("outputs", []) if o.output_type == "error")
+    assert len(error.traceback) == 1
+    assert "xmkd sweep run" in error.evalue
