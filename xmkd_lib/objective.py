@@ -115,7 +115,7 @@ class Term(LoudModel):
     """One distillation term: weight · loss, softened where a margin is set, ramped up over the first steps.
 
     margin: None is the hard constraint, a number the margin in the loss's units, "auto" the held-out distance, which is
-    measured before the run (METHOD §2: our reading), {"quantile": 0.5} one that follows the batch,
+    measured before the run (our reading), {"quantile": 0.5} one that follows the batch,
     {"class_spread": 1.0} one per sample. warmup: the share of all steps over which the weight grows from 0. `str(term)`
     is one line for people, `term.model_dump()` is JSON.
 
@@ -222,7 +222,7 @@ def names_of(terms: list[Term]) -> list[str]:
 
 
 class Objective(nn.Module):
-    """Σ_i w_ce,i CE_i / N + Σ_k λ_k Σ_i w_kd,i S_k(ℓ_k,i) / N (METHOD §1).
+    """Σ_i w_ce,i CE_i / N + Σ_k λ_k Σ_i w_kd,i S_k(ℓ_k,i) / N.
 
     The sums are divided by the batch size, never by the active samples or the sum of the weights: that would undo the
     softness. Terms must come with margins that are fixed; UserError on "auto". Layers that a loss brings of its own are

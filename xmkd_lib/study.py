@@ -188,7 +188,7 @@ class Study:
 
     @_own_threads
     def auto_margin(self, term: Term) -> float:
-        """The held-out distance in the term's units (METHOD §2), from training and validation data alone.
+        """The held-out distance in the term's units, from training and validation data alone.
 
         A loss that needs labels is measured where labels are the teacher's classes: on the validation split, or, where
         that has other identities, on held-out recordings of the training identities.
@@ -289,7 +289,7 @@ class Study:
     @_own_threads
     @torch.no_grad()
     def assess(self, network: Network, splits: tuple[str, ...] | None = None) -> dict[str, float]:
-        """All metrics of a student at its present weights: METHOD §7."""
+        """All metrics of a student at its present weights."""
         outputs = self.outputs(network, splits)
         metrics = assess(self.dataset, outputs, self.dataset.student_modality)
         for split, found in outputs.items():

@@ -69,7 +69,7 @@ class TeacherBank:
 
         Labels of other identities than the training ones get a vector too. logits are scale · cosine to the training
         labels' vectors, which are `weight`. A student that gains as much from it as from the trained teacher was only
-        told its classes (METHOD §7).
+        told its classes.
         """
         labels = torch.from_numpy(dataset.table.label.to_numpy(dtype="int64", copy=True))
         # a stream of its own: networks and pairing draw from the plain seed

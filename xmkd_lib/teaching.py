@@ -34,7 +34,7 @@ class Teaching:
     """Makes the teacher outputs of an experiment; what costs time is kept in the cache.
 
     experiment.teacher_bank is a file of outputs made elsewhere. Without one, experiment.teacher chooses; the last three
-    are controls (METHOD §7), and each says something where a student gains as much from it as from "trained":
+    are controls, and each says something where a student gains as much from it as from "trained":
     - trained: reads the teacher's modality.
     - same_modality: trained on what the student reads; the gain needs no other modality.
     - untrained: initial weights; the gain needs nothing that a teacher learns.

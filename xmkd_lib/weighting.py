@@ -71,7 +71,7 @@ def _check_teacher(study: "Study", name: str) -> None:
 
 
 def quality_weights(study: "Study") -> tuple[Tensor, Tensor]:
-    """Weights (n_train,) of mean 1 on the CPU: of cross-entropy, and of distillation (METHOD §6).
+    """Weights (n_train,) of mean 1 on the CPU: of cross-entropy, and of distillation.
 
     Cross-entropy is weighted by the quality of the student's input, distillation by that of the teacher's input, of
     what the teacher makes of it, or of the pair. A score becomes a quality by its rank among the training rows;

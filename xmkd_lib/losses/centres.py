@@ -15,7 +15,7 @@ class Centres(Loss):
 
     weight: the teacher's classifier rows (C, D), copied and frozen. student_weight: the student's own, the parameter
     itself and of equal shape; the gradient goes there and to no embedding. The batch mean weighs classes as they occur.
-    With a hinge it is (1 − cos − m)₊. Labels (N,). Source: our reading (METHOD §4, K6).
+    With a hinge it is (1 − cos − m)₊. Labels (N,). Source: our reading.
 
     >>> import torch
     >>> from xmkd_lib.outputs import Outputs

@@ -14,7 +14,7 @@ class LogitMargin(Loss):
 
     l̃ = (l − mean)/std, with the population's std: the loss is blind to shift and scale, in which modalities differ.
     class_margin m ≥ 0, in standard deviations, acts inside the mean; a margin by `soften` acts on the sample's value. A
-    constant row counts as zeros. Source: our reading (METHOD §4, K3) of a soft constraint at classifier level; the
+    constant row counts as zeros. Source: our reading of a soft constraint at classifier level; the
     standardisation is that of Sun et al., "Logit standardization in knowledge distillation", arXiv 2403.01427.
 
     >>> import torch

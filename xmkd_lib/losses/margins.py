@@ -14,7 +14,7 @@ class QuantileMargin(nn.Module):
     """A margin that a share `quantile` of the batch's hard values lies below: one number, averaged over batches.
 
     The exponential average (momentum; 0: this batch alone) moves in training mode only, starting from the first batch.
-    quantile in (0, 1): 0.9 leaves all but the worst tenth in peace. Source: our reading (METHOD §3).
+    quantile in (0, 1): 0.9 leaves all but the worst tenth in peace. Source: our reading.
 
     >>> margin = QuantileMargin(0.5, momentum=0.5)
     >>> margin(torch.tensor([1.0, 2.0, 3.0])), margin(torch.tensor([4.0, 4.0, 4.0]))
@@ -50,7 +50,7 @@ class ClassSpreadMargin(nn.Module):
 
     So a student within the teacher's class spread is left in peace: with `distance` it is α‖z_t − μ_y‖. class_means:
     Outputs of the C class means over training data. UserError on a loss that compares samples with each other or has
-    layers of its own, for which a class mean has no loss. Source: our reading (METHOD §3).
+    layers of its own, for which a class mean has no loss. Source: our reading.
 
     >>> from xmkd_lib import losses
     >>> means = Outputs(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))

@@ -15,7 +15,7 @@ class Rank(Loss):
 
     Pairs are taken among the teacher's k classes with the highest logits (all, where C < k); classes that tie there
     make no pair. Logits (N, C). gap ≥ 0, in logits. Every order-preserving change of the teacher's scores leaves it as
-    it is. Source: our reading (METHOD §4, K4); the pairwise hinge is that of Herbrich et al., "Large margin rank
+    it is. Source: our reading; the pairwise hinge is that of Herbrich et al., "Large margin rank
     boundaries for ordinal regression", 2000.
 
     >>> import torch

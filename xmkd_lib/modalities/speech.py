@@ -19,7 +19,7 @@ LOUDEST = 1000.0  # full scale is 1
 class LogMel(nn.Module):
     """Log-mel features less a mean of the utterance: (N, T) -> (N, n_mels, 1 + T // hop).
 
-    subtract: "band" takes each band's mean over time away, and with it the channel (METHOD §8, for long utterances of
+    subtract: "band" takes each band's mean over time away, and with it the channel (usual for long utterances of
     many microphones); "level" takes one mean over bands and time away: gain-invariant, but the long-term spectrum
     stays, which in a second of speech from one microphone tells much of the speaker. sample_rate, f_min and f_max in
     Hz (f_max: half the sample rate if None), window_ms and hop_ms in milliseconds. Power spectrum under a Hann
