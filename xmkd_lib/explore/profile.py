@@ -120,10 +120,10 @@ def margin_at(name: str, degrees: float, params: Mapping[str, Any] | None = None
     return max(0.0, float(value))  # rounding may leave a KL of equal rows just below 0
 
 
-def describe(found: Profile) -> str:
+def profile_in_words(found: Profile) -> str:
     """One line on a profile: its margin, where it leaves the sample in peace, and how it pulls elsewhere.
 
-    >>> describe(profile("l2", margin_at("l2", 60)))
+    >>> profile_in_words(profile("l2", margin_at("l2", 60)))
     'l2, hinge, margin 1.00: dead zone 0° to 60°, gradient there 0; beyond it the pull is the hard one.'
     """
     if found.margin is None:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from xmkd_lib.errors import UserError
-from xmkd_lib.explore.profile import GROUPS, Profile, dead_zones, describe as in_words, group, own_layers, short
+from xmkd_lib.explore.profile import GROUPS, Profile, dead_zones, group, own_layers, profile_in_words, short
 from xmkd_lib.plots.theme import INK, MUTED, RULE, WIDTH, canvas, describe, styles, themed
 
 HARD, SOFT = styles(["hard_feature", "soft_feature"]).values()
@@ -34,7 +34,7 @@ def profile(found: Sequence[Profile]) -> Figure:
     axes[0].set_ylabel("loss")
     axes[len(found)].set_ylabel("gradient (per radian)")
     figure.legend(handles=_keys(), loc="outside upper right", ncols=4, fontsize=8.5)
-    return describe(figure, " ".join(in_words(one) for one in found), _as_table(found))
+    return describe(figure, " ".join(profile_in_words(one) for one in found), _as_table(found))
 
 
 @themed
@@ -48,7 +48,8 @@ def profile_overview(found: Sequence[Profile], quantity: str = "loss") -> Figure
         raise UserError(f"Overview of {quantity!r}. Draw one of {', '.join(QUANTITIES)}.")
     groups = {name: [one for one in found if group(one.name) == name] for name in GROUPS}
     groups = {name: members for name, members in groups.items() if members}
-    rows = [(name, members[k : k + COLUMNS]) for name, members in groups.items() for k in range(0, len(members), COLUMNS)]
+    starts = [(name, k) for name, members in groups.items() for k in range(0, len(members), COLUMNS)]
+    rows = [(name, groups[name][k : k + COLUMNS]) for name, k in starts]
     figure, axes = canvas(len(rows), COLUMNS, WIDTH, 0.6 + 1.3 * len(rows), sharex=True)
     for place, (name, members) in enumerate(rows):
         line = axes[COLUMNS * place : COLUMNS * (place + 1)]
