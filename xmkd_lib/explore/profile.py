@@ -120,10 +120,21 @@ def margin_at(name: str, degrees: float, params: Mapping[str, Any] | None = None
     return max(0.0, float(value))  # rounding may leave a KL of equal rows just below 0
 
 
+def profile_at(
+    name: str, degrees: float, mode: str = "hinge", params: Mapping[str, Any] | None = None, seed: int = 0
+) -> Profile:
+    """`profile` with its margin given as an angle, by `margin_at`; hard, where the loss takes no margin.
+
+    >>> round(profile_at("cosine", 60).margin, 6), profile_at("infonce", 60).margin
+    (0.5, None)
+    """
+    return profile(name, margin_at(name, degrees, params, seed), mode, params, seed)
+
+
 def profile_in_words(found: Profile) -> str:
     """One line on a profile: its margin, where it leaves the sample in peace, and how it pulls elsewhere.
 
-    >>> profile_in_words(profile("l2", margin_at("l2", 60)))
+    >>> profile_in_words(profile_at("l2", 60))
     'l2, hinge, margin 1.00: dead zone 0° to 60°, gradient there 0; beyond it the pull is the hard one.'
     """
     if found.margin is None:

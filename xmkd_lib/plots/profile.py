@@ -29,7 +29,7 @@ def profile(found: Sequence[Profile]) -> Figure:
     for place, one in enumerate(found):
         for ax, quantity in zip(axes[place :: len(found)], QUANTITIES, strict=True):
             _panel(ax, one, quantity)
-        axes[place].set_title(_title(one).replace(", ", "\n"))
+        axes[place].set_title(_title(one, mode=True), fontsize=9.5)
         axes[place + len(found)].set_xlabel("angle to the teacher (°)")
     axes[0].set_ylabel("loss")
     axes[len(found)].set_ylabel("gradient (per radian)")
@@ -83,9 +83,10 @@ def _panel(ax: Axes, one: Profile, quantity: str) -> None:
     ax.set_xticks(TICKS)
 
 
-def _title(one: Profile) -> str:
-    margin = "hard only" if one.margin is None else f"m = {short(one.margin)}"
-    return f"{one.name}{' *' if own_layers(one.name) else ''}, {margin}"
+def _title(one: Profile, mode: bool = False) -> str:
+    name = f"{one.name} *" if own_layers(one.name) else one.name
+    margin = "no margin" if one.margin is None else f"m = {short(one.margin)}"
+    return f"{name}\n{one.mode}, {margin}" if mode and one.margin is not None else f"{name}, {margin}"
 
 
 def _keys() -> list[Line2D | Patch]:
