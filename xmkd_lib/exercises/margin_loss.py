@@ -72,7 +72,7 @@ def _gradient(attempt: Any) -> Finding:
 
 def _compare(claim: str, attempt: Any, values: list[float], margin: float) -> Finding:
     wanted = sum(max(0.0, value - margin) for value in values) / len(values)
-    found = float(attempt(_distances(values), margin))
+    found = attempt(_distances(values), margin).item()
     seen = f"{found:.4g} for distances {values} and margin {margin:g}, where it should be {wanted:.4g}"
     return Finding(claim, abs(found - wanted) < 1e-9, seen)
 

@@ -17,9 +17,9 @@ LEVELS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32)  # of the field above its lowest p
 def landscape(found: Landscape) -> Figure:
     """Left: the shown sample's objective as a field, its descent, its teacher's point and the margin's disc.
 
-    Grey crosses are all training samples' teacher points, dots where their embeddings end. Right: the median squared
+    Crosses are all training samples' teacher points, dots where their embeddings end. Right: the median squared
     distance to the teacher against the margin, on training and on new samples; the auto margin is marked on the axis,
-    and as the floor that the best linear guess leaves.
+    and as the floor that the best linear guess leaves. Diamonds: the chosen margin. "hard" has the hinge's curve.
     """
     figure, axes = canvas(1, 2, WIDTH, 4.0, width_ratios=(1.15, 1))
     _plane(axes[0], found)
@@ -37,7 +37,7 @@ def _plane(ax: Axes, found: Landscape) -> None:
     ax.plot(*t.T, "x", color=MUTED, markersize=4, markeredgewidth=0.8, label="teacher's points (c, u)")
     ax.plot(*found.ends.T, look.marker, color=look.colour, markersize=3.5, mec="white", mew=0.4, label="students' ends")
     ax.plot(*found.path.T, "-", color=INK, linewidth=1.4)
-    ax.plot(*found.path[:-1:6].T, ".", color=INK, markersize=4, label="one sample's descent")
+    ax.plot(*found.path[:-1:3].T, ".", color=INK, markersize=4, label="one sample's descent")
     ax.plot(*t[sample], "X", color=INK, markersize=9, mec="white", label="its teacher's point")
     ax.plot(t[sample, 0], t[:, 1].mean(), "*", color="white", mec=INK, markersize=11, label="best guess (c, mean u)")
     ax.add_patch(Circle(t[sample], found.margin**0.5, fill=False, color=look.colour, linewidth=1.6, linestyle="--"))
@@ -60,7 +60,8 @@ def _curves(ax: Axes, found: Landscape) -> None:
         ax.plot(found.margins, values, color=SOFT.colour, linestyle=dash, marker="o", mfc=fill, ms=4, label=name)
         ax.plot(found.margin, now, "D", color=INK, mfc=INK if name == "new" else "white", ms=8, clip_on=False)
     ax.set(xlabel="margin (squared distance)", ylabel="median squared distance to the teacher", ylim=(0, None))
-    ax.set(title="training and new samples", xticks=range(4))
+    mode = "hinge" if found.constraint == "hard" else found.constraint
+    ax.set(title=f"{mode}: training and new samples", xticks=range(4))
     ax.grid(axis="y")
     ax.legend(fontsize=8, loc="lower right", title="samples (diamond: chosen)", title_fontsize=8)
 
