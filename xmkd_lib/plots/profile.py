@@ -57,6 +57,7 @@ def profile_overview(found: Sequence[Profile], quantity: str = "loss") -> Figure
             _panel(ax, one, quantity)
             ax.set_title(_title(one), fontsize=8.5)
             ax.tick_params(labelsize=7.5)
+            ax.locator_params(axis="y", nbins=3)
         for ax in line[len(members) :]:
             ax.set_visible(False)
         line[0].set_ylabel(name, fontsize=8.5)
