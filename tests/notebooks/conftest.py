@@ -65,16 +65,30 @@ class Executed(NamedTuple):
         return {path.stem: path for path in sorted((self.out / "figures").glob("*.png"))}
 
 
-@pytest.fixture
-def execute(repository, tmp_path):
-    """Execute a notebook by its name with parameters, `out` a folder of the test's unless it is given as ""."""
+@pytest.fixture(scope="session")
+def execute(repository, tmp_path_factory):
+    """Execute a notebook by its name with parameters, `out` a folder of its own unless it is given as ""."""
 
     def run(name, **parameters):
-        source, target = repository / "notebooks" / f"{name}.ipynb", tmp_path / "executed.ipynb"
-        parameters = {"out": str(tmp_path / "out")} | parameters
+        folder = tmp_path_factory.mktemp(name)
+        source, target = repository / "notebooks" / f"{name}.ipynb", folder / "executed.ipynb"
+        parameters = {"out": str(folder)} | parameters
         book = papermill.execute_notebook(
             str(source), str(target), parameters, kernel_name="python3", progress_bar=False
         )
-        return Executed(book, tmp_path / "out")
+        return Executed(book, folder)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def mistake(execute):
+    """What a notebook says that is executed with wrong parameters: one line, and no traceback around it."""
+
+    def run(name, **parameters):
+        with pytest.raises(papermill.PapermillExecutionError) as caught:
+            execute(name, **parameters)
+        assert caught.value.traceback == [f"Error: {caught.value.evalue}"]
+        return caught.value.evalue
 
     return run

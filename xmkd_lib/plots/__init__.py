@@ -2,9 +2,11 @@
 
 from xmkd_lib.plots.curves import curves
 from xmkd_lib.plots.gap import gap
+from xmkd_lib.plots.landscape import landscape
 from xmkd_lib.plots.margins import margin_curve
 from xmkd_lib.plots.paired import paired
 from xmkd_lib.plots.people import contact_sheet
+from xmkd_lib.plots.profile import profile, profile_overview
 from xmkd_lib.plots.seeds import seed_map
 from xmkd_lib.plots.theme import alt_text, data_uri, keep, save, styles, svg, table, themed
 from xmkd_lib.plots.training import training
@@ -16,8 +18,11 @@ __all__ = [
     "data_uri",
     "gap",
     "keep",
+    "landscape",
     "margin_curve",
     "paired",
+    "profile",
+    "profile_overview",
     "save",
     "seed_map",
     "styles",
