@@ -5,7 +5,7 @@ from xmkd_lib.plots.gap import gap
 from xmkd_lib.plots.margins import margin_curve
 from xmkd_lib.plots.paired import paired
 from xmkd_lib.plots.people import contact_sheet
-from xmkd_lib.plots.quality import against_truth, judged, reject_curves, weight_curves
+from xmkd_lib.plots.quality import against_truth, judged, reject_curves, verdict, weight_curves
 from xmkd_lib.plots.robustness import robustness
 from xmkd_lib.plots.seeds import seed_map
 from xmkd_lib.plots.theme import alt_text, data_uri, keep, save, styles, svg, table, themed
@@ -31,5 +31,6 @@ __all__ = [
     "table",
     "themed",
     "training",
+    "verdict",
     "weight_curves",
 ]

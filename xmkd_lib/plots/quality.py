@@ -65,7 +65,8 @@ def _faces(ax: Axes, faces: Sequence[Tensor]) -> None:
     first, second = (face.permute(1, 2, 0).clamp(0, 1).numpy() for face in faces)
     ax.imshow(np.concatenate([first, np.ones_like(first[:GAP]), second]), interpolation="nearest")
     ax.set_axis_off()
-    ax.set_title("Face before, after")
+    for y, va, text in ((1.02, "bottom", "before"), (-0.02, "top", "after")):
+        ax.text(0.5, y, text, ha="center", va=va, transform=ax.transAxes)
 
 
 @themed
@@ -110,22 +111,19 @@ def verdict(spearman: float) -> str:
 
 
 @themed
-def against_truth(rankings: Sequence["Ranking"], what: str = "score") -> Figure:
-    """Scores against the true corruption: a row per corruption, a column per estimator, Spearman's ρ with the quality.
+def against_truth(rankings: Sequence["Ranking"], columns: int = 4, what: str = "score") -> Figure:
+    """Scores against the true corruption, a panel each, with Spearman's ρ of score and true quality.
 
-    what: what the scores are, for the axes.
+    Corruption grows to the right in every panel. columns: panels in a row. what: what the scores are, for the axes.
     """
-    rows = [list(group) for _, group in groupby(rankings, key=lambda found: found.axis)]
-    columns = max(len(row) for row in rows)
-    figure, axes = canvas(len(rows), columns, WIDTH, 0.35 + 2.0 * len(rows))
+    rows = -(-len(rankings) // columns)
+    figure, axes = canvas(rows, columns, WIDTH, 0.35 + 2.0 * rows)
     for place, ax in enumerate(axes):
-        row, column = rows[place // columns], place % columns
-        if column < len(row):
-            _cloud(ax, row[column])
-            ax.set_xlabel(row[column].axis, fontsize=8.5)
+        if place < len(rankings):
+            _cloud(ax, rankings[place])
         else:
             ax.set_visible(False)
-        if not column:
+        if place % columns == 0:
             ax.set_ylabel(what)
     keys = [Line2D([], [], color=s.colour, marker=s.marker, ls="", ms=5, label=name) for name, s in VERDICTS.items()]
     figure.legend(handles=keys, loc="outside upper right", ncols=3, fontsize=8.5)
@@ -136,9 +134,10 @@ def _cloud(ax: Axes, found: "Ranking") -> None:
     style = VERDICTS[verdict(found.spearman)]
     ax.plot(found.truth, found.scores, style.marker, color=style.colour, ms=2.6, alpha=0.6, linestyle="")
     ax.set_title(f"{found.estimator}\nρ = {found.spearman:+.2f}, {verdict(found.spearman)}", fontsize=8.5)
+    ax.set_xlabel(found.axis, fontsize=8.5)
     ax.tick_params(labelsize=8)
     if found.better > 0:
-        ax.invert_xaxis()  # corruption grows to the right in every panel
+        ax.invert_xaxis()
 
 
 def _ranks_as_table(rankings: Sequence["Ranking"]) -> pd.DataFrame:
@@ -171,7 +170,7 @@ def reject_curves(rankings: Sequence["Ranking"], error: str = "errors among thos
             ax.plot(shares, errors, color=style.colour, ls=dash, marker=style.marker, markevery=4, ms=5, label=label)
             rows.append((found.axis, found.estimator, curve.gain, errors[0], errors[len(errors) // 2]))
         ax.set_title(panel[0].axis)
-        ax.set(xlabel="worst scores rejected (%)", xlim=(0, 95))
+        ax.set(xlabel="worst scores rejected (%)", xlim=(0, 80))  # beyond, a handful is left
         ax.legend(fontsize=8, loc="upper left")
         ax.grid(axis="y")
     axes[0].set_ylabel(error)
