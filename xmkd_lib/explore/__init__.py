@@ -11,20 +11,21 @@ from xmkd_lib.explore.corruption import (
     voice_grades,
     without_noise,
 )
-from xmkd_lib.explore.judge import Judge, in_words
+from xmkd_lib.explore.judge import Comparison, Judge, compare
 from xmkd_lib.explore.ranking import Ranking, rank, weights_against_truth
 from xmkd_lib.explore.robustness import chosen_students, noise_robustness
 
 __all__ = [
+    "Comparison",
     "Corruption",
     "Grades",
     "Judge",
     "Pairs",
     "Ranking",
     "chosen_students",
+    "compare",
     "corrupted",
     "image_grades",
-    "in_words",
     "mispaired_images",
     "noise_robustness",
     "pairs",

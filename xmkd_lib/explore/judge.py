@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from xmkd_lib import quality, weighting
+from xmkd_lib.data import PairedDataset
 from xmkd_lib.errors import UserError, unknown_name
-from xmkd_lib.explore.corruption import Corruption, Pairs, pairs
+from xmkd_lib.explore.corruption import Corruption, Pairs, corrupted, pairs
 from xmkd_lib.features import front_end
 from xmkd_lib.models import Network
 from xmkd_lib.outputs import Outputs
@@ -102,20 +104,38 @@ def _split(name: str) -> str:
     return "train" if name.startswith(("image.", "speech.")) else "heldout"
 
 
-def in_words(person: str, corruption: Corruption, judged: pd.DataFrame) -> str:
-    """One line: what was done to the pair, then score, quality and weight by each estimator.
+class Comparison(NamedTuple):
+    """A pair before and after a corruption: what a judge says of it, its faces (3, H, W), and its voice (T,) after."""
 
-    >>> judged = pd.DataFrame({"score": [3.25], "quality": [0.125], "weight": [0.5]}, index=["speech.energy_snr"])
-    >>> in_words("Ann", Corruption(snr_db=5), judged)
-    'Ann, SNR 5 dB, blur 0 pixels, pixel noise 0, own face: speech.energy_snr 3.25 → quality 0.12 → weight 0.50.'
-    """
-    whose = "another person's" if corruption.other_face else "own"
-    done = (
-        f"SNR {corruption.snr_db:g} dB, blur {corruption.blur:g} pixels, pixel noise {corruption.pixel_noise:g}, "
-        f"{whose} face"
+    person: str
+    corruption: Corruption
+    before: pd.DataFrame
+    after: pd.DataFrame
+    faces: tuple[Tensor, Tensor]
+    voice: Tensor
+
+    def in_words(self, estimators: Sequence[str]) -> str:
+        """One line: what was done to the pair, then score, quality and weight by some estimators."""
+        done, whose = self.corruption, "another person's" if self.corruption.other_face else "own"
+        found = (
+            f"{row.Index} {row.score:.2f} → quality {row.quality:.2f} → weight {row.weight:.2f}"
+            for row in self.after.loc[list(estimators)].itertuples()
+        )
+        return (
+            f"{self.person}, SNR {done.snr_db:g} dB, blur {done.blur:g} pixels, pixel noise {done.pixel_noise:g}, "
+            f"{whose} face: {'; '.join(found)}."
+        )
+
+
+def compare(judge: Judge, people: PairedDataset, row: int, corruption: Corruption) -> Comparison:
+    """A row of `people` as it is and after a corruption. people: the judge's data set, or that `without_noise`."""
+    before, after = (corrupted(people, row, done) for done in (Corruption(), corruption))
+    entry = people.table.iloc[row]
+    return Comparison(
+        f"{entry.identity}, session {entry.session}",
+        corruption,
+        judge(before),
+        judge(after),
+        (before.images[0], after.images[0]),
+        after.waveforms[0],
     )
-    found = (
-        f"{row.Index} {row.score:.2f} → quality {row.quality:.2f} → weight {row.weight:.2f}"
-        for row in judged.itertuples()
-    )
-    return f"{person}, {done}: {'; '.join(found)}."

@@ -34,7 +34,7 @@ def judged(before: pd.DataFrame, after: pd.DataFrame, faces: Sequence[Tensor]) -
     figure, axes = canvas(1, 3, WIDTH, 0.9 + 0.36 * len(after), width_ratios=[1, 2.6, 2.2])
     _faces(axes[0], faces)
     places = range(len(after))
-    for ax, column, axis in zip(axes[1:], ("quality", "weight"), ("quality (rank in training)", "weight"), strict=True):
+    for ax, column, axis in zip(axes[1:], ("quality", "weight"), ("quality (rank)", "weight"), strict=True):
         ax.hlines(places, before[column], after[column], color=VERDICTS["ranks"].colour, linewidth=4, alpha=0.28)
         for table, fill, label in ((before, "white", "before"), (after, VERDICTS["ranks"].colour, "after")):
             ax.plot(
@@ -51,7 +51,6 @@ def judged(before: pd.DataFrame, after: pd.DataFrame, faces: Sequence[Tensor]) -
     axes[2].set_yticks(places, [""] * len(after))
     axes[1].set_title("Score → quality")
     axes[2].set_title("Weight, 1 on average")
-    axes[2].legend(fontsize=8.5, loc="lower right", framealpha=0.8, frameon=True, edgecolor="none")
     table = before.join(after, lsuffix="_before", rsuffix="_after")
     moved = [
         f"{row.Index}: quality {row.quality_before:.2f} to {row.quality_after:.2f}, "
@@ -65,7 +64,7 @@ def _faces(ax: Axes, faces: Sequence[Tensor]) -> None:
     first, second = (face.permute(1, 2, 0).clamp(0, 1).numpy() for face in faces)
     ax.imshow(np.concatenate([first, np.ones_like(first[:GAP]), second]), interpolation="nearest")
     ax.set_axis_off()
-    for y, va, text in ((1.02, "bottom", "before"), (-0.02, "top", "after")):
+    for y, va, text in ((1.02, "bottom", "○ before"), (-0.02, "top", "● after")):
         ax.text(0.5, y, text, ha="center", va=va, transform=ax.transAxes)
 
 
