@@ -23,6 +23,8 @@ ESTIMATORS = (
     "teacher.confidence", "teacher.centre_ratio", "teacher.norm", "pair.cca",
 )  # fmt: skip
 
+KINDS = ("image.", "speech.", "teacher.", "pair.")
+
 
 class Judge:
     """Estimators with their scales: scores become a quality by their rank among the training people's recordings.
@@ -30,8 +32,8 @@ class Judge:
     study: of a trained teacher of images and a student of speech. student: a trained student, for `pair.cca`.
     Estimators of inputs are fitted on the training split. Those that ask a network are fitted on held-out recordings
     of the same people, because the networks know the training split by heart; a teacher's reference and the CCA come
-    from the training split. mapping and alpha: as in `quality.weights`. UserError on unknown estimators and where the
-    data set has no held-out recordings.
+    from the training split. mapping and alpha: as in `quality.weights`. UserError on estimators that score no pair, on
+    other modalities, and where the data set has no held-out recordings.
     """
 
     def __init__(
@@ -44,9 +46,15 @@ class Judge:
     ):
         self.dataset, self.estimators = study.dataset, tuple(estimators)
         self.mapping, self.alpha = mapping, alpha
+        known = [name for name in quality.names() if name.startswith(KINDS) and name != "teacher.stability"]
         for name in self.estimators:
-            if name not in quality.names() or name.partition(".")[0] not in ("image", "speech", "teacher", "pair"):
-                raise unknown_name("estimator of a face, a voice, a teacher or a pair", name, ESTIMATORS)
+            if name not in known:
+                raise unknown_name("estimator of a face and a voice", name, known)
+        if (study.teacher_modality, self.dataset.student_modality) != ("image", "speech"):
+            raise UserError(
+                f"The teacher reads {study.teacher_modality} and the student {self.dataset.student_modality}: a judge "
+                "needs a teacher of images and a student of speech, such as those of 'people'."
+            )
         if not len(self.dataset.rows("heldout")):
             raise UserError(f"Data set {self.dataset.name!r} has no held-out recordings. Set heldout_utterances.")
         self._study, self._student = study, student

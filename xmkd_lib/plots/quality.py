@@ -51,7 +51,7 @@ def judged(before: pd.DataFrame, after: pd.DataFrame, faces: Sequence[Tensor]) -
     axes[2].set_yticks(places, [""] * len(after))
     axes[1].set_title("Score → quality")
     axes[2].set_title("Weight, 1 on average")
-    table = before.join(after, lsuffix="_before", rsuffix="_after")
+    table = before.add_suffix("_before").join(after.add_suffix("_after"))
     moved = [
         f"{row.Index}: quality {row.quality_before:.2f} to {row.quality_after:.2f}, "
         f"weight {row.weight_before:.2f} to {row.weight_after:.2f}"
