@@ -42,7 +42,7 @@ def judged(before: pd.DataFrame, after: pd.DataFrame, faces: Sequence[Tensor]) -
             )
         ax.set(xlabel=axis, ylim=(len(after) - 0.5, -0.5))
         ax.grid(axis="x")
-        ax.tick_params(axis="y", length=0)
+        ax.tick_params(axis="y", length=0, pad=8)
     axes[1].set_xlim(0, 1)
     axes[2].set_xlim(0, max(2.0, before.weight.max(), after.weight.max()) * 1.02)
     axes[2].axvline(1, color=MUTED, linewidth=0.9, linestyle=":")
