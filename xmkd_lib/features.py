@@ -1,5 +1,6 @@
 """Raw inputs to what a network reads, in batches on the training device."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,22 +30,28 @@ def preprocessing(dataset: PairedDataset, modality: str) -> dict[str, Any]:
     raise unknown_name("modality", modality, ("image", "speech", "text"))
 
 
-@torch.no_grad()
-def extract(dataset: PairedDataset, modality: str, device: torch.device | str) -> Tensor:
-    """Features of all rows on `device`.
+def front_end(dataset: PairedDataset, modality: str, device: torch.device | str) -> Callable[[Any], Tensor]:
+    """What turns a modality's raw inputs into what a network reads, both on `device` (texts: from a list, on the CPU).
 
-    Images (n, 3, H, W) standardised, speech as log-mel (n, mels, frames), text as ids (n, words, pieces) int64.
-    Constants are fixed, and the tokenizer is fitted on the training split: no statistic of test data enters.
+    Images (n, 3, H, W) are standardised, speech (n, T) becomes log-mel (n, mels, frames), texts ids (n, words, pieces)
+    int64. Constants are fixed, and the tokenizer is fitted on the training split: no statistic of test data enters.
     """
     if modality == "text":
-        return tokenizer(dataset)(dataset.inputs("text", range(len(dataset)))).to(device)
+        return tokenizer(dataset)
     settings = preprocessing(dataset, modality)
-    rows = torch.arange(len(dataset)).split(CHUNK)
-    raw = (dataset.inputs(modality, chunk.numpy()).to(device) for chunk in rows)
     if modality == "image":
-        return torch.cat([(images - settings["mean"]) / settings["std"] for images in raw])
-    front_end = LogMel(**settings).to(device)
-    return torch.cat([front_end(waveforms) for waveforms in raw])
+        return lambda images: (images - settings["mean"]) / settings["std"]
+    return LogMel(**settings).to(device)
+
+
+@torch.no_grad()
+def extract(dataset: PairedDataset, modality: str, device: torch.device | str) -> Tensor:
+    """Features of all rows on `device`, as `front_end` makes them."""
+    read = front_end(dataset, modality, device)
+    if modality == "text":
+        return read(dataset.inputs("text", range(len(dataset)))).to(device)
+    rows = torch.arange(len(dataset)).split(CHUNK)
+    return torch.cat([read(dataset.inputs(modality, chunk.numpy()).to(device)) for chunk in rows])
 
 
 def shifted(images: Tensor, generator: torch.Generator, most: int) -> Tensor:

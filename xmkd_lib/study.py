@@ -109,6 +109,12 @@ class Study:
 
     @cached_property
     @_own_threads
+    def teacher_network(self) -> Network:
+        """The teacher itself, for inputs that are in no data set. UserError for one that is known by its outputs."""
+        return self._teaching.network()
+
+    @cached_property
+    @_own_threads
     def views(self) -> Tensor:
         """The teacher's embeddings of augmented views of every training row's own teacher input, (n_train, V, D)."""
         with self._timed("views_seconds"):

@@ -71,14 +71,17 @@ class Teaching:
         key = bank_key(read_tensors(folder / "teacher.safetensors"), self.dataset, self.modality)
         return TeacherBank.load(folder / "bank.safetensors", key)
 
+    def network(self) -> Network:
+        """The network that made the bank, at its validation-chosen epoch. UserError where none did."""
+        self._check_network("other inputs")
+        return self._loaded(self._features())
+
     def views(self, bank: TeacherBank) -> Tensor:
         """Embeddings (n_train, V, D) of V augmented views of every training row's own teacher input, on the CPU.
 
         UserError where no network made the bank: there is nothing to show the views to.
         """
-        if self.experiment.teacher_bank is not None or self.experiment.teacher == "random_centres":
-            which = self.experiment.teacher_bank or self.experiment.teacher
-            raise UserError(f"Teacher {which!r} has no network here that could see augmented views. Train a teacher.")
+        self._check_network("augmented views")
         recipe = {
             "bank": bank.key,
             "augmentation": VIEWS.get(self.modality),
@@ -110,6 +113,11 @@ class Teaching:
         outputs = map(Outputs, tensors["embedding"], tensors["logits"])
         return [Fold(*pair) for pair in zip(held_out, outputs, strict=True)]
 
+    def _check_network(self, what: str) -> None:
+        if self.experiment.teacher_bank is not None or self.experiment.teacher == "random_centres":
+            which = self.experiment.teacher_bank or self.experiment.teacher
+            raise UserError(f"Teacher {which!r} has no network here that could see {what}. Train a teacher.")
+
     def _trained(self) -> Path:
         """The cached folder of the teacher's weights and bank."""
         return artefact("teachers", self._recipe, self._build_teacher)
@@ -127,8 +135,7 @@ class Teaching:
 
     def _build_views(self, folder: Path) -> None:
         features = self._features()
-        network = self._network(features)
-        network.load_state_dict(read_tensors(self._trained() / "teacher.safetensors"))
+        network = self._loaded(features)
         generator = torch.Generator().manual_seed(self.experiment.seed)
 
         def views_of(samples: Tensor) -> Tensor:
@@ -171,6 +178,12 @@ class Teaching:
         chosen = self.experiment
         model = (chosen.teacher_model, chosen.teacher_width, self.dim)
         return self.new_network(self.modality, features, *model, margin=0.0)
+
+    def _loaded(self, features: Tensor) -> Network:
+        """The trained teacher of such features."""
+        network = self._network(features)
+        network.load_state_dict(read_tensors(self._trained() / "teacher.safetensors"))
+        return network
 
     def _features(self) -> Tensor:
         """What the teacher reads, of all rows; not kept, since the outputs are all that a study needs of it."""

@@ -133,11 +133,11 @@ def _scores(study: "Study", name: str, setting: str) -> Tensor:
             return quality.create(name)(study.views[taught_by])
         return _out_of_fold(study, name, taught_by)
     modality = _modality(study, setting)
-    return quality.create(name, **_parameters(dataset, name, modality))(dataset.inputs(modality, rows))
+    return quality.create(name, **parameters(dataset, name, modality))(dataset.inputs(modality, rows))
 
 
-def _parameters(dataset: PairedDataset, name: str, modality: str) -> dict[str, Any]:
-    """What an estimator of inputs asks for by the name of a parameter."""
+def parameters(dataset: PairedDataset, name: str, modality: str) -> dict[str, Any]:
+    """What an estimator of a modality's inputs asks for by the name of a parameter, as `quality.create` takes it."""
     accepted = inspect.signature(quality.ESTIMATORS[name]).parameters
     params = {"sample_rate": dataset.sample_rate} if "sample_rate" in accepted else {}
     return params | ({"texts": dataset.inputs(modality, dataset.rows("train"))} if "texts" in accepted else {})

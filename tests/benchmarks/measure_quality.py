@@ -19,9 +19,10 @@ from torch import Tensor
 
 from xmkd_lib import Outputs, data, models, quality
 from xmkd_lib.data.noise import noise_clips
+from xmkd_lib.explore.corruption import MISPAIRED, image_grades, mispaired, normal, uniform
 from xmkd_lib.features import extract, shifted
 from xmkd_lib.modalities import LogMel, read_image
-from xmkd_lib.modalities.corruption import add_noise, clip, excerpts, gaussian_blur
+from xmkd_lib.modalities.corruption import add_noise, clip, excerpts
 from xmkd_lib.objective import Objective
 from xmkd_lib.teachers import infer
 from xmkd_lib.training import Schedule, TrainingSet, fit
@@ -32,7 +33,6 @@ IMAGE = ("image.sharpness", "image.contrast", "image.resolution", "image.exposur
 SPEECH = ("speech.energy_snr", "speech.wada_snr", "speech.duration", "speech.clipping")
 TEXT = ("text.length", "text.in_vocabulary")
 TEACHER = ("teacher.confidence", "teacher.logit_margin", "teacher.neg_entropy", "teacher.centre_ratio", "teacher.norm")
-MISPAIRED = 0.3
 
 
 class Measured(NamedTuple):
@@ -56,24 +56,10 @@ def measured(estimator: str, scores: Tensor, about: str, corruption: str, streng
     return Measured(estimator, about, corruption, len(scores), quality.spearman(scores, -np.asarray(strength)), gain)
 
 
-def uniform(n: int, low: float, high: float, seed: int) -> Tensor:
-    """Strengths (n,) between two bounds."""
-    return low + (high - low) * torch.rand(n, generator=torch.Generator().manual_seed(seed))
-
-
-def normal(like: Tensor, seed: int) -> Tensor:
-    """White noise of the shape of `like`."""
-    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed))
-
-
-def image_corruptions(images: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Name, strength (n,) and corrupted images (n, C, H, W)."""
-    strength = uniform(len(images), 0, 1, seed=1)
-    each = strength[:, None, None, None]
-    yield "blur, sd 0 to 3 pixels", strength, gaussian_blur(images, 3 * strength)
-    yield "noise, sd 0 to 0.2", strength, (images + 0.2 * each * normal(images, seed=2)).clamp(0, 1)
-    yield "haze, 0 to 90 % grey", strength, images * (1 - 0.9 * each) + 0.45 * each
-    yield "gain 1 to 3, clipped", strength, (images * (1 + 2 * each)).clamp(0, 1)
+def graded(images: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """What was done, strength (n,) and corrupted images (n, C, H, W)."""
+    for grade in image_grades(images):
+        yield f"{grade.axis}: {grade.strength.min():.1f} to {grade.strength.max():.1f}", grade.strength, grade.corrupted
 
 
 def speech_corruptions(waveforms: Tensor, noise: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -118,7 +104,7 @@ def of_images() -> Iterator[Measured]:
         "600 faces": faces.inputs("image", faces.rows("train")),
     }
     for about, images in sets.items():
-        for corruption, strength, corrupted in image_corruptions(images):
+        for corruption, strength, corrupted in graded(images):
             for name in IMAGE:
                 yield measured(name, quality.create(name)(corrupted), about, corruption, strength)
     for column, blur in (("blur", [0, 3]), ("image_noise", [0.5, 0.5])):
@@ -205,7 +191,7 @@ def of_teacher() -> Iterator[Measured]:
         return outputs, scores | {"teacher.stability": quality.create("teacher.stability")(torch.stack(views, 1))}
 
     images, about = people.inputs("image", held_out), f"{len(held_out)} faces, held out"
-    for corruption, strength, corrupted in image_corruptions(images):
+    for corruption, strength, corrupted in graded(images):
         outputs, scores = scored(corrupted)
         wrong = (outputs.logits.argmax(1) != labels[held_out]).float()
         for name, score in scores.items():
@@ -214,14 +200,6 @@ def of_teacher() -> Iterator[Measured]:
     for name, score in scored(images[order])[1].items():
         if name.startswith("teacher."):
             yield measured(name, score, about, f"{MISPAIRED:.0%} of pairs wrong", wrong, wrong)
-
-
-def mispaired(n: int) -> tuple[Tensor, Tensor]:
-    """Which row each row is paired with (n,), and whether that is another's (n,)."""
-    cycle = torch.randperm(n, generator=torch.Generator().manual_seed(7))[: round(MISPAIRED * n)]
-    order = torch.arange(n)
-    order[cycle] = cycle.roll(1)
-    return order, (order != torch.arange(n)).float()
 
 
 def mispaired_within(labels: Tensor) -> tuple[Tensor, Tensor]:

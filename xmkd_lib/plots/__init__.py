@@ -7,22 +7,28 @@ from xmkd_lib.plots.margins import margin_curve
 from xmkd_lib.plots.paired import paired
 from xmkd_lib.plots.people import contact_sheet
 from xmkd_lib.plots.profile import profile, profile_overview
+from xmkd_lib.plots.quality import against_truth, judged, reject_curves, verdict, weight_curves
+from xmkd_lib.plots.robustness import robustness
 from xmkd_lib.plots.seeds import seed_map
 from xmkd_lib.plots.theme import alt_text, data_uri, keep, save, styles, svg, table, themed
 from xmkd_lib.plots.training import training
 
 __all__ = [
+    "against_truth",
     "alt_text",
     "contact_sheet",
     "curves",
     "data_uri",
     "gap",
+    "judged",
     "keep",
     "landscape",
     "margin_curve",
     "paired",
     "profile",
     "profile_overview",
+    "reject_curves",
+    "robustness",
     "save",
     "seed_map",
     "styles",
@@ -30,4 +36,6 @@ __all__ = [
     "table",
     "themed",
     "training",
+    "verdict",
+    "weight_curves",
 ]

@@ -105,6 +105,6 @@ def _ipywidgets() -> Any:
 
 
 def _described(description: str, help: str) -> dict[str, Any]:
-    layout = {"width": "36em", "max_width": "100%"}
+    layout = {"width": "40em", "max_width": "100%"}
     return {"description": description, "tooltip": help or description, "layout": layout,
-            "style": {"description_width": "12em"}}  # fmt: skip
+            "style": {"description_width": "15em"}}  # fmt: skip
