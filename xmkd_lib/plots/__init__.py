@@ -6,6 +6,7 @@ from xmkd_lib.plots.margins import margin_curve
 from xmkd_lib.plots.paired import paired
 from xmkd_lib.plots.people import contact_sheet
 from xmkd_lib.plots.seeds import seed_map
+from xmkd_lib.plots.strength import strength
 from xmkd_lib.plots.theme import alt_text, data_uri, keep, save, styles, svg, table, themed
 from xmkd_lib.plots.training import training
 
@@ -20,6 +21,7 @@ __all__ = [
     "paired",
     "save",
     "seed_map",
+    "strength",
     "styles",
     "svg",
     "table",

@@ -1,0 +1,102 @@
+"""What the strength of a constraint does: distance to the teacher, error and CKA, in training and held out."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from xmkd_lib.explore.strength import harm_in_words, hurts_at
+from xmkd_lib.plots.theme import INK, MUTED, WIDTH, Style, canvas, describe, styles, themed
+
+METHOD = {"hard": "hard_feature", "soft": "soft_feature"}  # whose colour and marker a constraint has
+DASHED = (0, (4, 1.5))
+
+
+@themed
+def strength(
+    table: pd.DataFrame, error: str = "error (%)", lines: Mapping[str, float] | None = None, chosen: float | None = None
+) -> Figure:
+    """Distance, error and CKA against the strength. Open and dashed: training; filled: held out; shaded: hard's gap.
+
+    table: as `explore.strength.COLUMNS` names it. error: the axis of the error, with its unit. lines: name -> squared
+    distance, to compare with, such as the floor. chosen: a strength to point out. An arrow marks where the hard
+    constraint starts to hurt (`explore.strength.hurts_at`), if anywhere.
+    """
+    figure, axes = canvas(1, 3, WIDTH, 3.3)
+    figure.set_layout_engine(None)  # a third of the drawing time, and a slider waits for it
+    figure.subplots_adjust(left=0.055, right=0.99, bottom=0.145, top=0.82, wspace=0.24)
+    strengths = sorted(table.strength.unique())
+    panels = {"distance": "squared distance to the teacher", "error": error, "cka": "CKA with the teacher"}
+    for ax, (quantity, axis) in zip(axes, panels.items(), strict=True):
+        for constraint in table.constraint.unique():
+            _curves(ax, table[table.constraint == constraint], quantity, styles(METHOD.values())[METHOD[constraint]])
+        _strengths(ax, strengths)
+        ax.set(ylabel=axis, ylim=(0, None if quantity != "cka" else 1.02))
+        ax.grid(axis="y")
+        if chosen is not None:
+            ax.axvline(chosen, color=MUTED, linewidth=7, alpha=0.22)
+    for name, distance in (lines or {}).items():
+        _level(axes[0], name, distance, strengths)
+    _harm(axes[1], table)
+    figure.legend(handles=_keys(table), loc="upper left", ncols=4, fontsize=8.5)
+    return describe(figure, _in_words(table, error, lines or {}), table)
+
+
+def _curves(ax: Axes, table: pd.DataFrame, quantity: str, look: Style) -> None:
+    both = []
+    for split, dash, fill in (("training", DASHED, "white"), ("held-out", "-", look.colour)):
+        curve = table[table.split == split].set_index("strength")[quantity].sort_index()
+        ax.plot(curve, look.marker, linestyle=dash, color=look.colour, markerfacecolor=fill, markersize=5)
+        both.append(curve)
+    if quantity == "distance" and look == styles(METHOD.values())[METHOD["hard"]]:
+        ax.fill_between(both[0].index, *both, color=look.colour, alpha=0.13, linewidth=0)
+
+
+def _strengths(ax: Axes, strengths: list[float]) -> None:
+    """A logarithmic axis on which 0 has its place too."""
+    positive = [value for value in strengths if value > 0] or [1.0]
+    ax.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
+    ax.set_xticks(strengths, [f"{value:g}" for value in strengths])
+    ax.minorticks_off()
+    ax.set_xlabel("strength λ (0: no constraint)")
+
+
+def _level(ax: Axes, name: str, distance: float, strengths: list[float]) -> None:
+    ax.axhline(distance, color=INK, linewidth=0.9, linestyle=":")
+    ax.annotate(f"{name} {distance:.2f}", (0, distance), xycoords=("axes fraction", "data"), xytext=(3, 2),
+                textcoords="offset points", fontsize=8)  # fmt: skip
+
+
+def _harm(ax: Axes, table: pd.DataFrame) -> None:
+    hurting = hurts_at(table)
+    if not hurting:
+        ax.set_title("hard hurts nowhere here")
+        return
+    ax.set_title(f"hard starts to hurt at λ = {hurting[0]:g}")
+    held_out = table[(table.constraint == "hard") & (table.split == "held-out")].set_index("strength").error
+    ax.annotate("", (hurting[0], held_out[hurting[0]]), xytext=(0, 26), textcoords="offset points",
+                arrowprops={"arrowstyle": "-|>", "color": INK, "shrinkB": 4})  # fmt: skip
+
+
+def _keys(table: pd.DataFrame) -> list[Line2D]:
+    keys = []
+    for constraint in table.constraint.unique():
+        look = styles(METHOD.values())[METHOD[constraint]]
+        for split, dash, fill in (("training", DASHED, "white"), ("held out", "-", look.colour)):
+            keys.append(Line2D([], [], marker=look.marker, linestyle=dash, color=look.colour, markerfacecolor=fill,
+                               markersize=5, label=f"{constraint}, {split}"))  # fmt: skip
+    return keys
+
+
+def _in_words(table: pd.DataFrame, error: str, lines: Mapping[str, float]) -> str:
+    axes, parts = {"distance": "distance", "error": error, "cka": "CKA"}, []
+    for (constraint, split), rows in table.sort_values("strength").groupby(["constraint", "split"], sort=False):
+        first, last = rows.iloc[0], rows.iloc[-1]
+        ends = [f"{axis} {first[name]:.2f} to {last[name]:.2f}" for name, axis in axes.items()]
+        parts.append(f"{constraint}, {split}: {', '.join(ends)}")
+    top = f"{table.strength.max():g}"
+    levels = "".join(f" {name}: distance {value:.2f}." for name, value in lines.items())
+    harm = " ".join(harm_in_words(table, constraint) for constraint in table.constraint.unique())
+    return f"From strength 0 to {top}. {'; '.join(parts)}.{levels} {harm}"
