@@ -8,7 +8,7 @@ import pandas as pd
 
 from xmkd_lib.errors import UserError
 from xmkd_lib.evaluation import cka
-from xmkd_lib.explore.strength import COLUMNS
+from xmkd_lib.explore.strength import COLUMNS, axis
 from xmkd_lib.losses import unit
 from xmkd_lib.models import Network
 from xmkd_lib.study import Study
@@ -33,16 +33,13 @@ def students(study: Study, strengths: Sequence[float], tell: Callable[[str], Non
 
     study: of an experiment whose method has one term, such as "hard_feature"; its other settings hold for all
     students, and all start from the same weights. tell: gets a line after each. UserError on another number of terms,
-    on terms with a margin, and on strengths that are negative or not finite.
+    on a term with a margin, and where `strength.axis` has one.
     """
     terms = study.experiment.terms()
     if len(terms) != 1 or terms[0].margin is not None:
         raise UserError(f"Method {study.experiment.method!r}: needs one hard term. Give method='hard_feature'.")
-    strengths = sorted({0.0, *map(float, strengths)})
-    if not 0 <= strengths[0] <= strengths[-1] < float("inf"):
-        raise UserError(f"The strengths are {strengths}. Give finite numbers from 0.")
     last, chosen = [], []
-    for strength in strengths:
+    for strength in axis(strengths):
         begun = time.perf_counter()
         network, fitted = study.train([terms[0].model_copy(update={"weight": strength})] if strength else [])
         last += _rows(study, network, strength)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from xmkd_lib import losses
 from xmkd_lib.errors import UserError
 from xmkd_lib.evaluation import cka
-from xmkd_lib.explore.strength import COLUMNS
+from xmkd_lib.explore.strength import COLUMNS, axis
 from xmkd_lib.losses import unit
 from xmkd_lib.outputs import Outputs
 
@@ -28,7 +28,7 @@ STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 CAUSES, INPUTS, CLASSES = 16, 128, 20  # widths of c, u and t, width of x
 TRAINING, HELD_OUT = 100, 1000  # samples; as many as for training also measure the margin
 SCALE = 4.0  # of the cosine classifier
-STEPS, LEARNING_RATE = 60, 0.1  # of Adam, each on all training samples
+STEPS, LEARNING_RATE = 40, 0.15  # of Adam, each on all training samples
 
 
 class World(NamedTuple):
@@ -88,15 +88,13 @@ def students(shared: float, noise: float, strengths: Sequence[float] = STRENGTHS
     """Train students at every strength λ of the hard and of the soft constraint, all at once, and measure them.
 
     Each minimises cross-entropy + λ·mean ‖z − t‖² of unit vectors, above the margin where it is soft, from the same
-    initial weights. Strengths are sorted, and 0, no constraint, is always among them. UserError on negative ones.
+    initial weights. 0, no constraint, is always among the strengths. UserError where `world` or `strength.axis` has one.
 
     >>> toy = students(shared=0.5, noise=0.3, strengths=[3.0])
     >>> toy.floor < toy.margin, list(toy.table.strength.unique())
     (True, [0.0, 3.0])
     """
-    strengths = sorted({0.0, *map(float, strengths)})
-    if not 0 <= strengths[0] <= strengths[-1] < float("inf"):
-        raise UserError(f"Toy world: the strengths are {strengths}. Give finite numbers from 0.")
+    strengths = axis(strengths)
     samples = world(shared, noise, 2 * TRAINING + HELD_OUT, seed)
     training, validation = samples.rows(0, TRAINING), samples.rows(TRAINING, 2 * TRAINING)
     held_out = samples.rows(2 * TRAINING, len(samples.labels))

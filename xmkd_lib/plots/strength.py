@@ -1,6 +1,7 @@
 """What the strength of a constraint does: distance to the teacher, error and CKA, in training and held out."""
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -31,26 +32,29 @@ def strength(
     panels = {"distance": "squared distance to the teacher", "error": error, "cka": "CKA with the teacher"}
     for ax, (quantity, axis) in zip(axes, panels.items(), strict=True):
         for constraint in table.constraint.unique():
-            _curves(ax, table[table.constraint == constraint], quantity, styles(METHOD.values())[METHOD[constraint]])
+            _curves(ax, table, constraint, quantity)
         _strengths(ax, strengths)
-        ax.set(ylabel=axis, ylim=(0, None if quantity != "cka" else 1.02))
+        ax.set(ylabel=axis, ylim=(0, 1.02 if quantity == "cka" else 1.15 * table[quantity].max() or 1))
         ax.grid(axis="y")
         if chosen is not None:
             ax.axvline(chosen, color=MUTED, linewidth=7, alpha=0.22)
-    for name, distance in (lines or {}).items():
-        _level(axes[0], name, distance, strengths)
+    levels = [
+        axes[0].axhline(distance, color=INK, linewidth=0.9, linestyle=dash, label=f"{name} {distance:.2f}")
+        for (name, distance), dash in zip((lines or {}).items(), cycle((":", "-.")), strict=False)
+    ]
     _harm(axes[1], table)
-    figure.legend(handles=_keys(table), loc="upper left", ncols=4, fontsize=8.5)
+    figure.legend(handles=[*_keys(table), *levels], loc="upper left", ncols=6, fontsize=8.5)
     return describe(figure, _in_words(table, error, lines or {}), table)
 
 
-def _curves(ax: Axes, table: pd.DataFrame, quantity: str, look: Style) -> None:
-    both = []
+def _curves(ax: Axes, table: pd.DataFrame, constraint: str, quantity: str) -> None:
+    look, both = _look(constraint), []
     for split, dash, fill in (("training", DASHED, "white"), ("held-out", "-", look.colour)):
-        curve = table[table.split == split].set_index("strength")[quantity].sort_index()
+        chosen = table[(table.constraint == constraint) & (table.split == split)]
+        curve = chosen.set_index("strength")[quantity].sort_index()
         ax.plot(curve, look.marker, linestyle=dash, color=look.colour, markerfacecolor=fill, markersize=5)
         both.append(curve)
-    if quantity == "distance" and look == styles(METHOD.values())[METHOD["hard"]]:
+    if quantity == "distance" and constraint == "hard":
         ax.fill_between(both[0].index, *both, color=look.colour, alpha=0.13, linewidth=0)
 
 
@@ -61,12 +65,6 @@ def _strengths(ax: Axes, strengths: list[float]) -> None:
     ax.set_xticks(strengths, [f"{value:g}" for value in strengths])
     ax.minorticks_off()
     ax.set_xlabel("strength λ (0: no constraint)")
-
-
-def _level(ax: Axes, name: str, distance: float, strengths: list[float]) -> None:
-    ax.axhline(distance, color=INK, linewidth=0.9, linestyle=":")
-    ax.annotate(f"{name} {distance:.2f}", (0, distance), xycoords=("axes fraction", "data"), xytext=(3, 2),
-                textcoords="offset points", fontsize=8)  # fmt: skip
 
 
 def _harm(ax: Axes, table: pd.DataFrame) -> None:
@@ -83,11 +81,15 @@ def _harm(ax: Axes, table: pd.DataFrame) -> None:
 def _keys(table: pd.DataFrame) -> list[Line2D]:
     keys = []
     for constraint in table.constraint.unique():
-        look = styles(METHOD.values())[METHOD[constraint]]
+        look = _look(constraint)
         for split, dash, fill in (("training", DASHED, "white"), ("held out", "-", look.colour)):
             keys.append(Line2D([], [], marker=look.marker, linestyle=dash, color=look.colour, markerfacecolor=fill,
                                markersize=5, label=f"{constraint}, {split}"))  # fmt: skip
     return keys
+
+
+def _look(constraint: str) -> Style:
+    return styles([METHOD[constraint]])[METHOD[constraint]]
 
 
 def _in_words(table: pd.DataFrame, error: str, lines: Mapping[str, float]) -> str:
