@@ -59,7 +59,7 @@ def test_gap_in_words():
 
 
 def test_gap_in_words_refuses_a_strength_that_was_not_tried():
-    with pytest.raises(UserError, match=r"strength 3\. Choose one of 0, 2\.5"):
+    with pytest.raises(UserError, match=r"at strength 3, only at 0, 2\.5"):
         gap_in_words(students({0.0: 1.0, 2.5: 1.0}), 3)
 
 

@@ -47,8 +47,12 @@ def test_the_floor_against_numpy(shared):
     c, u = draw.normal(size=(2, 200_000, 16))
     t = np.sqrt(shared) * c + np.sqrt(1 - shared) * u
     cosine = (c * t).sum(1) / np.linalg.norm(c, axis=1) / np.linalg.norm(t, axis=1)
-    floors = [toy.students(shared, 0.3, [], seed=seed).floor for seed in range(3)]
+    worlds = [toy.world(shared, 0.3, 1000, seed) for seed in range(5)]
+    floors = [(2 - 2 * (world.best * world.teacher).sum(1)).mean() for world in worlds]
     assert np.mean(floors) == pytest.approx(2 - 2 * cosine.mean(), abs=0.05)
+    held_out = toy.world(shared, 0.3, 1200).rows(200, 1200)
+    floor = float((2 - 2 * (held_out.best * held_out.teacher).sum(1)).mean())
+    assert toy.students(shared, 0.3, []).floor == pytest.approx(floor, abs=1e-5)
 
 
 @pytest.mark.parametrize(("shared", "noise"), [(0.0, 0.5), (0.3, 0.1), (0.5, 1.0), (1.0, 0.5)])

@@ -29,7 +29,8 @@ def _filled(attempt: Attempt) -> Finding:
     value = attempt(*_pair())
     if unfilled(value):
         return Finding(_filled.__doc__, False, "nothing is returned yet")
-    return Finding(_filled.__doc__, bool(np.ndim(value) == 0 and np.isfinite(value)), f"got {value!r}")
+    passed = bool(np.ndim(value) == 0 and np.isfinite(value))
+    return Finding(_filled.__doc__, passed, f"got {type(value).__name__} {np.shape(value) or value}")
 
 
 def _of_itself(attempt: Attempt) -> Finding:

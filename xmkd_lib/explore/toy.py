@@ -88,7 +88,7 @@ def students(shared: float, noise: float, strengths: Sequence[float] = STRENGTHS
     """Train students at every strength λ of the hard and of the soft constraint, all at once, and measure them.
 
     Each minimises cross-entropy + λ·mean ‖z − t‖² of unit vectors, above the margin where it is soft, from the same
-    initial weights. 0, no constraint, is always among the strengths. UserError where `world` or `strength.axis` has one.
+    initial weights. Strength 0, no constraint, is always among them. UserError: see `world` and `strength.axis`.
 
     >>> toy = students(shared=0.5, noise=0.3, strengths=[3.0])
     >>> toy.floor < toy.margin, list(toy.table.strength.unique())
