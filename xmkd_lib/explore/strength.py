@@ -9,7 +9,7 @@ from xmkd_lib.errors import UserError
 # constraint: hard or soft; strength: the weight λ, 0 for none; split: training or held-out; distance: mean squared
 # distance of unit vectors to the teacher; error: in %; cka: with the teacher.
 COLUMNS = ["constraint", "strength", "split", "distance", "error", "cka"]
-POINTS = 1.0  # per cent; smaller differences come and go with the seed
+POINTS = 1.0  # per cent; smaller differences may come and go with the seed
 
 
 def axis(strengths: Iterable[float]) -> list[float]:
@@ -59,16 +59,14 @@ def gap_in_words(table: pd.DataFrame, strength: float) -> str:
     """
     known = sorted(table.strength.unique())
     if strength not in known:
-        raise UserError(
-            f"No student was trained at strength {strength!r}, only at {', '.join(map('{:g}'.format, known))}."
-        )
+        tried = ", ".join(f"{value:g}" for value in known)
+        raise UserError(f"No student was trained at strength {strength!r}, only at {tried}.")
     at = table[table.strength == strength].set_index(["constraint", "split"]).distance
     parts = []
     for constraint in table.constraint.unique():
         training, held_out = at[constraint, "training"], at[constraint, "held-out"]
-        parts.append(
-            f"{constraint} {training:.2f} in training, {held_out:.2f} held out (gap {held_out - training:.2f})"
-        )
+        gap = f"(gap {held_out - training:.2f})"
+        parts.append(f"{constraint} {training:.2f} in training, {held_out:.2f} held out {gap}")
     return f"Distance at λ = {strength:g}: {'; '.join(parts)}."
 
 

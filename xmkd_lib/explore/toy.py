@@ -91,7 +91,7 @@ def students(shared: float, noise: float, strengths: Sequence[float] = STRENGTHS
     initial weights. Strength 0, no constraint, is always among them. UserError: see `world` and `strength.axis`.
 
     >>> toy = students(shared=0.5, noise=0.3, strengths=[3.0])
-    >>> toy.floor < toy.margin, list(toy.table.strength.unique())
+    >>> toy.floor < toy.margin, toy.table.strength.unique().tolist()
     (True, [0.0, 3.0])
     """
     strengths = axis(strengths)
