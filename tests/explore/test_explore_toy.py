@@ -50,7 +50,7 @@ def test_the_floor_against_numpy(shared):
     worlds = [toy.world(shared, 0.3, 1000, seed) for seed in range(5)]
     floors = [(2 - 2 * (world.best * world.teacher).sum(1)).mean() for world in worlds]
     assert np.mean(floors) == pytest.approx(2 - 2 * cosine.mean(), abs=0.05)
-    held_out = toy.world(shared, 0.3, 1200).rows(200, 1200)
+    held_out = toy.world(shared, 0.3, 2200).rows(200, 2200)
     floor = float((2 - 2 * (held_out.best * held_out.teacher).sum(1)).mean())
     assert toy.students(shared, 0.3, []).floor == pytest.approx(floor, abs=1e-5)
 
@@ -59,7 +59,7 @@ def test_the_floor_against_numpy(shared):
 def test_no_student_undercuts_the_floor_on_new_data(shared, noise):
     found = toy.students(shared, noise, [0.3, 30.0])
     held_out = found.table[found.table.split == "held-out"]
-    assert held_out.distance.min() > found.floor - 0.05  # both are means over the same 1000 samples
+    assert held_out.distance.min() > found.floor - 0.05  # both are means over the same 2000 samples
 
 
 def test_training_undercuts_the_floor_and_the_gap_grows(half):
@@ -86,7 +86,7 @@ def test_the_soft_pull_ends_at_the_margin(half):
 
 @pytest.mark.parametrize(("constraint", "strength"), [("hard", 0.0), ("hard", 3.0), ("soft", 3.0)])
 def test_students_against_one_trained_alone(half, constraint, strength):
-    world = toy.world(0.5, 0.5, 1200)
+    world = toy.world(0.5, 0.5, 2200)
     x, t, labels = (part[:100] for part in (world.inputs, world.teacher, world.labels))
     generator = torch.Generator().manual_seed(0)
     w = torch.randn(128, 16, generator=generator).requires_grad_()

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from xmkd_lib.explore.strength import harm_in_words, hurts_at
 from xmkd_lib.plots.theme import INK, MUTED, WIDTH, Style, canvas, describe, styles, themed
@@ -35,6 +36,7 @@ def strength(
             _curves(ax, table, constraint, quantity)
         _strengths(ax, strengths)
         ax.set(ylabel=axis, ylim=(0, 1.02 if quantity == "cka" else 1.15 * table[quantity].max() or 1))
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.grid(axis="y")
         if chosen is not None:
             ax.axvline(chosen, color=MUTED, linewidth=7, alpha=0.22)
@@ -59,11 +61,10 @@ def _curves(ax: Axes, table: pd.DataFrame, constraint: str, quantity: str) -> No
 
 
 def _strengths(ax: Axes, strengths: list[float]) -> None:
-    """A logarithmic axis on which 0 has its place too."""
-    positive = [value for value in strengths if value > 0] or [1.0]
-    ax.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
+    """An axis that is logarithmic but for its beginning, so that 0 has its place too."""
+    ax.set_xscale("asinh", linear_width=min((value for value in strengths if value > 0), default=1.0))
     ax.set_xticks(strengths, [f"{value:g}" for value in strengths])
-    ax.minorticks_off()
+    ax.set_xticks([], minor=True)
     ax.set_xlabel("strength λ (0: no constraint)")
 
 
