@@ -117,10 +117,10 @@ def _fit(training: World, of_student: list[tuple[str, float]], margin: float, se
     generator = torch.Generator().manual_seed(seed)
     initial = torch.randn(INPUTS, CAUSES, generator=generator), torch.randn(CLASSES, CAUSES, generator=generator)
     weight, classes = (start.repeat(count, 1, 1).requires_grad_() for start in initial)
-    strength = torch.tensor([value for _, value in of_student])[:, None]
-    soft = torch.tensor([name == "soft" for name, _ in of_student])[:, None]
+    strength = torch.tensor([value for _, value in of_student]).repeat_interleave(size)
+    margins = torch.tensor([margin if name == "soft" else 0.0 for name, _ in of_student]).repeat_interleave(size)
     hard = losses.create("l2")
-    softened = losses.soften(hard, margin)
+    soft = losses.soften(hard, margin)
     teacher, labels = Outputs(training.teacher.repeat(count, 1)), training.labels.repeat(count)
     optimiser = torch.optim.Adam([weight, classes], lr=LEARNING_RATE)
     for _ in range(STEPS):
@@ -128,7 +128,7 @@ def _fit(training: World, of_student: list[tuple[str, float]], margin: float, se
         logits = SCALE * unit(z) @ unit(classes).mT
         entropy = F.cross_entropy(logits.flatten(0, 1), labels, reduction="sum")
         distance = hard(Outputs(z.flatten(0, 1)), teacher)
-        pull = torch.where(soft, softened.soft(distance, teacher).view(count, size), distance.view(count, size))
+        pull = soft.constrain(distance, margins, teacher, labels)  # with margin 0 the hard constraint
         optimiser.zero_grad()
         ((entropy + (strength * pull).sum()) / size).backward()
         optimiser.step()

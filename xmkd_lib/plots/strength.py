@@ -52,12 +52,12 @@ def strength(
 def _curves(ax: Axes, table: pd.DataFrame, constraint: str, quantity: str) -> None:
     look, both = _look(constraint), []
     for split, dash, fill in (("training", DASHED, "white"), ("held-out", "-", look.colour)):
-        chosen = table[(table.constraint == constraint) & (table.split == split)]
-        curve = chosen.set_index("strength")[quantity].sort_index()
-        ax.plot(curve, look.marker, linestyle=dash, color=look.colour, markerfacecolor=fill, markersize=5)
-        both.append(curve)
+        chosen = table[(table.constraint == constraint) & (table.split == split)].sort_values("strength")
+        x, y = chosen.strength.to_numpy(), chosen[quantity].to_numpy()
+        ax.plot(x, y, look.marker, linestyle=dash, color=look.colour, markerfacecolor=fill, markersize=5)
+        both.append(y)
     if quantity == "distance" and constraint == "hard":
-        ax.fill_between(both[0].index, *both, color=look.colour, alpha=0.13, linewidth=0)
+        ax.fill_between(x, *both, color=look.colour, alpha=0.13, linewidth=0)
 
 
 def _strengths(ax: Axes, strengths: list[float]) -> None:
