@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 WIDGETS = "application/vnd.jupyter.widget-state+json"
-CONTROLS = ("IntSliderModel", "FloatSliderModel", "DropdownModel")
+CONTROLS = ("IntSliderModel", "FloatSliderModel", "SelectionSliderModel", "DropdownModel")
 
 
 class Executed(NamedTuple):

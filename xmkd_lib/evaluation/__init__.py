@@ -1,6 +1,7 @@
 """Metrics of one run, and the statistics that compare runs. Needs numpy only."""
 
 from xmkd_lib.evaluation.classification import accuracy
+from xmkd_lib.evaluation.similarity import cka
 from xmkd_lib.evaluation.statistics import (
     PairedDifference,
     bootstrap_interval,
@@ -14,6 +15,7 @@ __all__ = [
     "PairedDifference",
     "accuracy",
     "bootstrap_interval",
+    "cka",
     "eer",
     "holm",
     "min_dcf",

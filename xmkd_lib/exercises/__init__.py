@@ -5,12 +5,14 @@ from xmkd_lib.exercises.choice import check_best_method
 from xmkd_lib.exercises.margin_loss import check_margin_loss
 from xmkd_lib.exercises.pairs import check_paired_difference
 from xmkd_lib.exercises.quality_weights import check_weights
+from xmkd_lib.exercises.similarity import check_cka
 from xmkd_lib.exercises.terms import check_terms
 
 __all__ = [
     "Finding",
     "Report",
     "check_best_method",
+    "check_cka",
     "check_margin_loss",
     "check_paired_difference",
     "check_terms",

@@ -10,6 +10,7 @@ from xmkd_lib.plots.profile import profile, profile_overview
 from xmkd_lib.plots.quality import against_truth, judged, reject_curves, verdict, weight_curves
 from xmkd_lib.plots.robustness import robustness
 from xmkd_lib.plots.seeds import seed_map
+from xmkd_lib.plots.strength import strength
 from xmkd_lib.plots.theme import alt_text, data_uri, keep, save, styles, svg, table, themed
 from xmkd_lib.plots.training import training
 
@@ -31,6 +32,7 @@ __all__ = [
     "robustness",
     "save",
     "seed_map",
+    "strength",
     "styles",
     "svg",
     "table",

@@ -26,12 +26,17 @@ def choice(description: str, options: Sequence[Any], value: Any = None, help: st
     return _ipywidgets().Dropdown(options=list(options), **given, **_described(description, help))
 
 
+def stops(description: str, values: Sequence[Any], value: Any, help: str = "") -> Any:
+    """A slider that stops at the given values only, such as those of a logarithmic axis."""
+    return _ipywidgets().SelectionSlider(options=list(values), value=value, **_described(description, help))
+
+
 def explore(draw: Draw, **controls: Any) -> "Explorer":
     """Show `draw(**values)` under the controls, and again whenever one of them changes.
 
     draw: takes the controls' values by name; returns a figure, or several things to show one below the other: figures,
-    texts, players. controls: from `slider`, `choice`, or any widget of ipywidgets with a value. The last expression
-    of a cell shows it; where no front end is there, what is drawn first stands in its place.
+    texts, players. controls: from `slider`, `stops`, `choice`, or any widget of ipywidgets with a value. The last
+    expression of a cell shows it; where no front end is there, what is drawn first stands in its place.
     """
     return Explorer(draw, controls)
 
