@@ -23,14 +23,20 @@ COLUMNS = 4
 def profile(found: Sequence[Profile]) -> Figure:
     """A column per constraint: the loss above, its derivative by the angle (per radian) below, on one axis of degrees.
 
+    Of a single constraint both stand side by side.
+
     The dead zone, where the soft constraint does not pull, is shaded; a diamond marks the margin on the hard curve.
     """
-    figure, axes = canvas(2, len(found), min(WIDTH, 3.4 + 2.2 * len(found)), 4.1, sharex=True)
+    alone = len(found) == 1
+    shape = (1, 2, 7.6, 2.9) if alone else (2, len(found), min(WIDTH, 3.4 + 2.2 * len(found)), 4.1)
+    figure, axes = canvas(*shape, sharex=True)
     for place, one in enumerate(found):
         for ax, quantity in zip(axes[place :: len(found)], QUANTITIES, strict=True):
             _panel(ax, one, quantity)
         axes[place].set_title(_title(one, mode=True), fontsize=9.5)
         axes[place + len(found)].set_xlabel("angle to the teacher (°)")
+    if alone:
+        axes[0].set_xlabel("angle to the teacher (°)")
     axes[0].set_ylabel("loss")
     axes[len(found)].set_ylabel("gradient (per radian)")
     figure.legend(handles=_keys(), loc="outside upper right", ncols=4, fontsize=8.5)
