@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,6 +49,9 @@ class Explorer:
         widgets = _ipywidgets()
         self.controls = controls
         self._draw, self._output, self._waiting = draw, widgets.Output(), None
+        self._drawing = (
+            threading.Lock()
+        )  # a kernel may handle messages in several threads: the last change is drawn last
         self._show(draw(**self.chosen))
         for control in controls.values():
             control.observe(self._soon, "value")
@@ -60,14 +64,11 @@ class Explorer:
 
     def redraw(self) -> None:
         """Draw for the present values, in the place of what is shown."""
-        self._waiting = None
-        try:
-            self._show(self._draw(**self.chosen))
-        except Exception as error:  # nobody waits for this call: the place of the figure is where it is seen
-            lines = [f"Error: {error}"] if isinstance(error, UserError) else traceback.format_exception(error)
-            name = type(error).__name__
-            failed = {"output_type": "error", "ename": name, "evalue": str(error), "traceback": lines}
-            self._output.outputs = (failed,)
+        with self._drawing:
+            try:
+                self._show(self._draw(**self.chosen))
+            except Exception as error:  # nobody waits for this call: the place of the figure is where it is seen
+                self._output.outputs = (_failed(error),)
 
     def _show(self, drawn: Any) -> None:
         parts = drawn if isinstance(drawn, list | tuple) else [drawn]
@@ -82,7 +83,7 @@ class Explorer:
         except RuntimeError:  # outside of a kernel
             self.redraw()
             return
-        if self._waiting is not None:
+        if self._waiting:
             self._waiting.cancel()
         self._waiting = loop.call_later(PAUSE, self.redraw)
 
@@ -92,6 +93,11 @@ class Explorer:
         fallback = {"image/png": pictures[0]} if pictures else {}
         text = {"text/plain": "\n".join(data.get("text/plain", "") for data in static)}
         return fallback | self._box._repr_mimebundle_() | text
+
+
+def _failed(error: Exception) -> dict[str, Any]:
+    lines = [f"Error: {error}"] if isinstance(error, UserError) else traceback.format_exception(error)
+    return {"output_type": "error", "ename": type(error).__name__, "evalue": str(error), "traceback": lines}
 
 
 def bundle(shown: Any) -> dict[str, str]:
