@@ -21,7 +21,9 @@ def spaces(view: View) -> Figure:
 
     Where distances can be compared (PCA of unit vectors), both panels have the same scale: a collapsed space is a dot.
     """
-    figure, axes = canvas(1, len(view.panels), WIDTH, 4.6)
+    figure, axes = canvas(1, len(view.panels), WIDTH, 4.7)
+    figure.set_layout_engine(None)  # a slider waits for this figure, and all its texts are short: no need to measure
+    figure.subplots_adjust(left=0.065, right=0.99, top=0.94, bottom=0.18, wspace=0.17)
     look = dict(zip(view.named, NAMED, strict=False))
     for ax, (title, projection) in zip(axes, view.panels.items(), strict=True):
         for name, style in {None: REST, **dict(reversed(look.items()))}.items():  # the choice on top
@@ -30,7 +32,7 @@ def spaces(view: View) -> Figure:
         ax.set(title=title, xlabel=projection.axes[0], ylabel=projection.axes[1])
         ax.tick_params(labelsize=8)
     _scale(axes, list(view.panels.values()))
-    figure.legend(handles=_keys(view, look), loc="outside lower center", ncols=len(look) + 3, fontsize=8.5)
+    figure.legend(handles=_keys(view, look), loc="lower center", ncols=len(look) + 3, fontsize=8.5)
     return describe(figure, _in_words(view), _as_table(view))
 
 
@@ -59,6 +61,7 @@ def _scale(axes: list[Axes], projections: list[Projection]) -> None:
         most = 1.12 * max(np.abs(projection.points).max() for projection in projections)
         for ax in axes:
             ax.set(xlim=(-most, most), ylim=(-most, most), aspect="equal")
+            ax.locator_params(nbins=3)  # of all parts of a figure, tick labels cost most time, and a slider has to wait
     else:
         for ax in axes:
             ax.margins(0.1)
