@@ -10,7 +10,7 @@ import papermill
 import pytest
 from PIL import Image
 
-NAMES = ("00_quickstart", "05_experiment", "06_ablation_report")
+NAMES = ("00_quickstart", "04_embedding_explorer", "05_experiment", "06_ablation_report")
 
 
 def read(repository, name):

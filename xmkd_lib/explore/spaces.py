@@ -155,9 +155,8 @@ def by_row(dataset: PairedDataset, outputs: Mapping[str, Outputs]) -> np.ndarray
     """Embeddings (rows of the table, D) float64 of outputs per split. UserError where a split is missing."""
     rows = np.concatenate([dataset.rows(split) for split in outputs])
     if len(rows) != len(dataset):
-        raise UserError(
-            f"Outputs of the splits {', '.join(outputs)} hold {len(rows)} of {len(dataset)} rows. Give all."
-        )
+        held = f"{', '.join(outputs)} hold {len(rows)} of {len(dataset)} rows"
+        raise UserError(f"Outputs of the splits {held}. Give those of all splits.")
     parts = np.concatenate([found.embedding.detach().cpu().double().numpy() for found in outputs.values()])
     return parts[np.argsort(rows)]
 
