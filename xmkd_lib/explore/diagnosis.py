@@ -1,4 +1,4 @@
-"""What is wrong with a student's space, if anything: collapsed, memorised or healthy, in numbers and in a sentence."""
+"""Whether a student's space has collapsed or was learned by heart, in numbers and in a sentence."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,9 +8,11 @@ from numpy.typing import ArrayLike
 
 from xmkd_lib.evaluation import Spread, effective_rank, spread, trial_scores
 
-# Both thresholds are our reading: they part the students of `04_embedding_explorer`, and no theory gives them.
-COMMON = 0.5  # from here on, more of an embedding is the same for all samples than tells them apart
-AHEAD = 0.5  # below this ratio of training to held-out distance, nearness to the teacher was learned by heart
+# All thresholds are our reading: no theory gives them.
+COMMON, BETWEEN = 0.5, 0.05  # of the squared length: most is the same for all, and next to nothing tells classes apart
+NEAR = 1.0  # squared distance to the teacher: half way between equal, 0, and unrelated, 2
+CARRIED = 0.5  # share of the nearness in training that new data keep
+UNRELATED = 2.0
 
 
 class Diagnosis(NamedTuple):
@@ -36,9 +38,11 @@ def diagnose(
 
     Of unit vectors: effective rank, mean cosine between different classes without centring, and the shares of `spread`.
     Our reading of them:
-    - collapsed: the common share is 0.5 or more, or the effective rank of three or more classes is below 2.
-    - memorised: the training distance to the teacher is less than half of the held-out one.
-    - healthy: neither.
+    - collapsed: half of the squared length or more is common and less than 5 % lies between classes, or the effective
+      rank of three or more classes is below 2. A common share alone does no harm, since scores are centred.
+    - memorised: the training distance d to the teacher is below 1, and of the nearness 2 - d less than half is left on
+      the held-out split.
+    - neither: which is no proof of health.
     UserError as in `spread`.
     """
     vectors = np.asarray(embeddings, dtype=np.float64)
@@ -48,38 +52,41 @@ def diagnose(
     distance, ahead = (metrics.get(f"{part}_distance", np.nan) for part in (split, "train"))
     errors = metrics[f"{split}_eer"], metrics["train_eer"]
     flat = rank < 2 and len(np.unique(np.asarray(labels))) > 2
-    finding = "collapsed" if shares.common >= COMMON or flat else "memorised" if ahead < AHEAD * distance else "healthy"
+    collapsed = flat or (shares.common >= COMMON and shares.between < BETWEEN)
+    memorised = ahead < NEAR and UNRELATED - distance < CARRIED * (UNRELATED - ahead)
+    finding = "collapsed" if collapsed else "memorised" if memorised else "neither"
     found = Diagnosis(
         name, rank, vectors.shape[1], float(scores[~targets].mean()), shares, *errors, distance, ahead, finding, ""
     )
-    return found._replace(sentence=f"{name}: {finding}. {_REASONS[finding](found)} {_errors(found, split)}")
+    return found._replace(sentence=f"{name}: {_VERDICTS[finding]}. {_REASONS[finding](found)} {_errors(found, split)}")
 
 
 def _collapsed(found: Diagnosis) -> str:
     return (
-        f"{100 * found.spread.common:.0f} % of an embedding's squared length is the same for all samples, the mean "
-        f"cosine between different classes is {found.mean_cosine:.2f}, and the rest fills {found.effective_rank:.1f} "
-        f"of {found.dimensions} directions."
+        f"{100 * found.spread.common:.0f} % of the squared length is common to all, {100 * found.spread.between:.1f} % "
+        f"tells classes apart, in {found.effective_rank:.1f} of {found.dimensions} directions; the mean cosine between "
+        f"different classes is {found.mean_cosine:.2f}."
     )
 
 
 def _memorised(found: Diagnosis) -> str:
+    carried = 100 * (UNRELATED - found.distance) / (UNRELATED - found.train_distance)
     return (
-        f"The squared distance to the teacher is {found.train_distance:.2f} in training and {found.distance:.2f} on "
-        f"new data: that nearness does not carry over. {100 * found.spread.within:.0f} % of the squared length goes "
-        "into differences within a class."
+        f"The squared distance to the teacher is {found.train_distance:.2f} in training and {found.distance:.2f} on new "
+        f"data, where 2 is unrelated: {carried:.0f} % of the nearness carries over."
     )
 
 
-def _healthy(found: Diagnosis) -> str:
+def _neither(found: Diagnosis) -> str:
     return (
-        f"Only {100 * found.spread.common:.0f} % of the squared length is common to all, "
+        f"{100 * found.spread.common:.0f} % of the squared length is common to all, "
         f"{100 * found.spread.between:.0f} % tells classes apart, in {found.effective_rank:.1f} of {found.dimensions} "
         "directions."
     )
 
 
-_REASONS = {"collapsed": _collapsed, "memorised": _memorised, "healthy": _healthy}
+_VERDICTS = {"collapsed": "collapsed", "memorised": "memorised", "neither": "neither collapsed nor memorised"}
+_REASONS = {"collapsed": _collapsed, "memorised": _memorised, "neither": _neither}
 
 
 def _errors(found: Diagnosis, split: str) -> str:
