@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xmkd_lib.errors import UserError
-from xmkd_lib.evaluation import eer, min_dcf, trial_scores
+from xmkd_lib.evaluation import det_curve, eer, min_dcf, trial_scores
 
 # Whole-number scores tie often. Both kinds of trial occur.
 TRIALS = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=0, max_size=40).map(
@@ -81,6 +81,35 @@ def test_eer_against_a_loop(trials):
     assert eer(*trials) == pytest.approx(eer_by_loop(*trials), abs=1e-12)
 
 
+@given(TRIALS)
+@settings(max_examples=100, deadline=None)
+def test_det_curve_against_a_loop(trials):
+    scores, targets = trials
+    curve = det_curve(scores, targets)
+    miss, false_alarm = rates_by_loop(scores, targets)
+    np.testing.assert_allclose(curve.miss, miss, atol=1e-12)
+    np.testing.assert_allclose(curve.false_alarm, false_alarm, atol=1e-12)
+    np.testing.assert_array_equal(curve.threshold, [*sorted(set(scores.tolist())), np.inf])
+    at = scores >= curve.eer_threshold
+    below = scores >= max(curve.threshold[curve.threshold < curve.eer_threshold], default=-np.inf)
+    assert np.mean(~at[targets]) >= np.mean(at[~targets])  # from here on more is missed than falsely accepted
+    assert np.mean(~below[targets]) < np.mean(below[~targets])
+
+
+def test_det_curve_against_sklearn():
+    from sklearn.metrics import det_curve as reference
+
+    rng = np.random.default_rng(3)
+    targets = rng.random(500) < 0.3
+    scores = np.round(rng.normal(size=500) + targets, 1)
+    false_alarm, miss, threshold = reference(targets, scores, drop_intermediate=False)
+    curve = det_curve(scores, targets)
+    for found, expected in zip(curve, (miss, false_alarm, threshold), strict=True):
+        # scikit-learn leaves out points of its choice at both ends, and keeps the order of the thresholds
+        places = np.searchsorted(curve.threshold, threshold)
+        np.testing.assert_allclose(found[places], expected, atol=1e-12)
+
+
 @given(TRIALS, st.sampled_from([0.01, 0.05, 0.5, 0.9]))
 @settings(max_examples=100, deadline=None)
 def test_min_dcf_against_a_loop(trials, p):
@@ -135,7 +164,7 @@ def test_min_dcf_at_its_ends_and_by_costs():
     assert min_dcf([2, 1, 1, 0], targets, p_target=0.5, c_miss=10) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("metric", [eer, min_dcf])
+@pytest.mark.parametrize("metric", [eer, min_dcf, det_curve])
 @pytest.mark.parametrize(
     ("scores", "targets", "message"),
     [

@@ -5,7 +5,15 @@ import statistics
 import nbformat
 import pytest
 
-NAMES = ("00_quickstart", "01_modality_gap", "02_hard_and_soft", "03_quality_weights", "05_experiment", "06_ablation_report")
+NAMES = (
+    "00_quickstart",
+    "01_modality_gap",
+    "02_hard_and_soft",
+    "03_quality_weights",
+    "04_embedding_explorer",
+    "05_experiment",
+    "06_ablation_report",
+)
 LONGEST = 16  # lines of a code cell
 
 

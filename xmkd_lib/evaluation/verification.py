@@ -1,9 +1,24 @@
-"""Speaker verification: trials, equal error rate and detection cost, all safe against tied scores."""
+"""Speaker verification: trials, error rates at all thresholds, equal error rate, detection cost; ties are safe."""
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from xmkd_lib.errors import UserError
+
+
+class DetCurve(NamedTuple):
+    """Miss and false-alarm rate, each (K,) in [0, 1], of accepting a trial whose score reaches `threshold` (K,)."""
+
+    miss: np.ndarray
+    false_alarm: np.ndarray
+    threshold: np.ndarray
+
+    @property
+    def eer_threshold(self) -> float:
+        """The lowest threshold at which the miss rate reaches the false-alarm rate: where `eer` is read off."""
+        return float(self.threshold[np.argmax(self.miss >= self.false_alarm)])
 
 
 def trial_scores(
@@ -51,6 +66,21 @@ def eer(scores: ArrayLike, targets: ArrayLike) -> float:
     right = int(np.argmax(gap >= 0))
     share = gap[right - 1] / (gap[right - 1] - gap[right])
     return float(miss[right - 1] + share * (miss[right] - miss[right - 1]))
+
+
+def det_curve(scores: ArrayLike, targets: ArrayLike) -> DetCurve:
+    """Detection error trade-off (Martin et al., 1997): both error rates at every threshold, from accept all to none.
+
+    scores, targets: as in `eer`, errors too. The thresholds are the distinct scores, ascending, and infinity; tied
+    scores share one. Misses never fall along the curve, false alarms never rise.
+
+    >>> curve = det_curve([0.9, 0.4, 0.4, 0.1], [True, True, False, False])
+    >>> curve.threshold.tolist(), curve.miss.tolist(), curve.false_alarm.tolist()
+    ([0.1, 0.4, 0.9, inf], [0.0, 0.0, 0.5, 1.0], [1.0, 0.5, 0.0, 0.0])
+    >>> curve.eer_threshold
+    0.9
+    """
+    return DetCurve(*_error_rates(scores, targets), np.append(np.unique(scores), np.inf))
 
 
 def min_dcf(scores: ArrayLike, targets: ArrayLike, p_target: float = 0.01, c_miss: float = 1, c_fa: float = 1) -> float:

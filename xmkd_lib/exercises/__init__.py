@@ -2,6 +2,7 @@
 
 from xmkd_lib.exercises.base import Finding, Report, examine, unfilled
 from xmkd_lib.exercises.choice import check_best_method
+from xmkd_lib.exercises.embedding import check_effective_rank
 from xmkd_lib.exercises.margin_loss import check_margin_loss
 from xmkd_lib.exercises.pairs import check_paired_difference
 from xmkd_lib.exercises.quality_weights import check_weights
@@ -13,6 +14,7 @@ __all__ = [
     "Report",
     "check_best_method",
     "check_cka",
+    "check_effective_rank",
     "check_margin_loss",
     "check_paired_difference",
     "check_terms",

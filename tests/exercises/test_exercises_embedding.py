@@ -1,0 +1,68 @@
+"""The check of the effective rank: fails on the stub and on what one gets wrong, passes on the notebook's solution."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from xmkd_lib import evaluation
+from xmkd_lib.exercises import check_effective_rank
+
+
+def variances(z):
+    return np.linalg.svd(z - z.mean(0), compute_uv=False) ** 2
+
+
+def ratio(values):
+    return values.sum() ** 2 / (values**2).sum()
+
+
+def entropy(z):
+    share = variances(z) / variances(z).sum()
+    return np.exp(-(share * np.log(share + 1e-300)).sum())
+
+
+WRONG = {
+    "unfilled": (lambda z: ..., "returns nothing yet"),
+    "returns None": (lambda z: None, "returns nothing yet"),
+    "returns all variances": (variances, "returns a number"),
+    "is not finite": (lambda z: np.nan, "returns a number"),
+    "raises": (lambda z: 1 / 0, "ZeroDivisionError"),
+    "does not centre": (lambda z: ratio(np.linalg.svd(z, compute_uv=False) ** 2), "after all embeddings are moved"),
+    "does not square": (lambda z: ratio(np.linalg.svd(z - z.mean(0), compute_uv=False)), "expected 1.471"),
+    "counts along the given axes": (lambda z: ratio(z.var(0)), "after a rotation"),
+    "is the rank": (np.linalg.matrix_rank, "expected 1.471"),
+    "is another definition": (entropy, "expected 1.471"),
+    "is the width": (lambda z: z.shape[1], "points on a line"),
+    "is the trace alone": (lambda z: variances(z).sum() / 2, "points on a line|same variance"),
+}
+
+
+@pytest.mark.parametrize(("attempt", "message"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said(attempt, message):
+    report = check_effective_rank(attempt)
+    assert not report.passed
+    assert "not yet" in str(report)
+    assert any(part in str(report) for part in message.split("|"))
+
+
+RIGHT = {
+    "the library's": evaluation.effective_rank,
+    "by the covariance": lambda z: ratio(np.linalg.eigvalsh(np.cov(z.T))),
+    "a tensor": lambda z: torch.tensor(ratio(variances(z))),
+}
+
+
+@pytest.mark.parametrize("attempt", RIGHT.values(), ids=RIGHT)
+def test_what_is_right_passes(attempt):
+    assert check_effective_rank(attempt).passed
+
+
+def test_the_solution_of_the_notebook_passes_and_its_stub_does_not(repository):
+    book = json.loads((repository / "notebooks" / "04_embedding_explorer.ipynb").read_text())
+    (cell,) = [cell for cell in book["cells"] if "solution" in cell["metadata"]]
+    for lines, passed in ((cell["metadata"]["solution"], True), (cell["source"], False)):
+        names = {}
+        exec("".join(lines), names)
+        assert check_effective_rank(names["effective_rank"]).passed == passed
