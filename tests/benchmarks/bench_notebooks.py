@@ -28,7 +28,7 @@ from xmkd_lib.widgets import Explorer as _E
 _found = {}
 for _name, _view in [(n, v) for n, v in list(globals().items()) if isinstance(v, _E) and not n.startswith("_")]:
     for _control_name, _control in _view.controls.items():
-        _options = getattr(_control, "options", None)
+        _options, _at_first = getattr(_control, "options", None), _control.value
         _values = (
             [v[1] if isinstance(v, tuple) else v for v in _options][:8] if _options is not None
             else [_control.min + k * (_control.max - _control.min) / 8 for k in range(1, 8)]
@@ -40,6 +40,8 @@ for _name, _view in [(n, v) for n, v in list(globals().items()) if isinstance(v,
                 await _a.sleep(0.002)
             if _view._output.outputs is not _before:
                 _found.setdefault(f"{_name}.{_control_name}", []).append(_t.perf_counter() - _begun)
+        _control.value = _at_first
+        await _a.sleep(1)
 print("MOVES" + _j.dumps(_found))
 """
 UMAP = """

@@ -24,7 +24,7 @@ from xmkd_lib.explore.strength import COLUMNS, axis
 from xmkd_lib.losses import unit
 from xmkd_lib.outputs import Outputs
 
-STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+STRENGTHS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0)
 CAUSES, INPUTS, CLASSES = 16, 128, 20  # widths of c, u and t, width of x
 TRAINING, HELD_OUT = 100, 2000  # samples; as many as for training also measure the margin
 SCALE = 4.0  # of the cosine classifier
@@ -136,12 +136,12 @@ def _fit(training: World, of_student: list[tuple[str, float]], margin: float, se
 
 
 def _measured(split: World, weight: Tensor, classes: Tensor) -> list[tuple[float, float, float]]:
-    """Of every student: mean squared distance, error in %, and CKA, the mean over up to five parts of 100 samples."""
+    """Of every student: mean squared distance, error in %, and CKA, the mean over up to three parts of 100 samples."""
     z = unit(split.inputs @ weight)
     distance = (z - split.teacher).square().sum(2).mean(1)
     error = 100 * ((z @ unit(classes).mT).argmax(2) != split.labels).float().mean(1)
-    # CKA depends on the number of samples, so it is the same for every split; five parts are enough
-    parts = range(0, min(len(split.labels), 5 * TRAINING), TRAINING)
+    # CKA depends on the number of samples, so it is the same for every split; three parts are enough
+    parts = range(0, min(len(split.labels), 3 * TRAINING), TRAINING)
     alike = [
         sum(cka(one[at : at + TRAINING], split.teacher[at : at + TRAINING]) for at in parts) / len(parts) for one in z
     ]

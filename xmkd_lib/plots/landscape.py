@@ -22,9 +22,11 @@ def landscape(found: Landscape) -> Figure:
     and as the floor that the best linear guess leaves. Diamonds: the chosen margin. "hard" has the hinge's curve.
     """
     figure, axes = canvas(1, 2, WIDTH, 4.0, width_ratios=(1.15, 1))
+    figure.set_layout_engine(None)  # half of the drawing time, and a slider waits for it
+    figure.subplots_adjust(left=0.03, right=0.985, bottom=0.22, top=0.92, wspace=0.12)
     _plane(axes[0], found)
     _curves(axes[1], found)
-    figure.legend(handles=axes[0].get_legend_handles_labels()[0], loc="outside lower left", ncols=5, fontsize=8)
+    figure.legend(handles=axes[0].get_legend_handles_labels()[0], loc="lower left", ncols=5, fontsize=8)
     return describe(figure, landscape_in_words(found), _as_table(found))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from xmkd_lib.errors import UserError, optional
 
-PAUSE = 0.05  # seconds without a further change, after which is drawn: dragging does not queue up figures
+PAUSE = 0.02  # seconds without a further change, after which is drawn: dragging does not queue up figures
 Draw = Callable[..., Any]
 
 
