@@ -14,6 +14,7 @@ from xmkd_lib.records import Result
 from xmkd_lib.sweep import report
 from xmkd_lib.sweep.reading import read_folder
 from xmkd_lib.sweep.report import figures, write_report
+from xmkd_lib.sweep.words import notices
 
 
 class Page(HTMLParser):
@@ -365,3 +366,13 @@ def test_equal_runs_give_equal_figures(tmp_path):
 
 def test_p_values_are_written_with_enough_digits():
     assert (report._p(2**-9), report._p(0.0625), report._p(float("nan"))) == ("0.0020", "0.062", "–")
+
+
+def test_runs_of_several_versions_are_said_to_be_such(tmp_path):
+    for seed in range(3):
+        run = write_run(tmp_path, "none", seed)
+        status = json.loads((run / "status.json").read_text())
+        (run / "status.json").write_text(json.dumps(status | {"code": "b" if seed else "a", "notebook": "n"}))
+        found = read_folder(tmp_path)
+        heads = [notice.head for notice in notices(found, "test_eer")]
+        assert ("Runs of 2 versions" in heads) == (seed > 0)

@@ -1,12 +1,14 @@
 """Detection error trade-off: misses against false alarms at all thresholds."""
 
 from collections.abc import Mapping
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from xmkd_lib.errors import optional
 from xmkd_lib.evaluation import DetCurve, det_curve, eer
 from xmkd_lib.plots.theme import MUTED, Style, canvas, describe, styles, themed
 
@@ -37,15 +39,19 @@ def det(trials: Mapping[str, Trials]) -> Figure:
     return describe(figure, _in_words(table), table)
 
 
+def _normal() -> ModuleType:
+    return optional("scipy.special", "scipy", "A DET curve")
+
+
 def _misses(curve: DetCurve, false_alarm: np.ndarray) -> np.ndarray:
     """Miss rates at given false-alarm rates: on the straight lines between thresholds, as the EER is."""
     return np.interp(false_alarm, curve.false_alarm[::-1], curve.miss[::-1])
 
 
 def _line(ax: Axes, label: str, curve: DetCurve, error: float, look: Style, dash: str | tuple) -> None:
-    from scipy.special import ndtr, ndtri
-
-    false_alarm = ndtr(np.linspace(ndtri(LOW), ndtri(HIGH), 200))
+    normal = _normal()
+    ndtri = normal.ndtri
+    false_alarm = normal.ndtr(np.linspace(ndtri(LOW), ndtri(HIGH), 200))
     miss = _misses(curve, false_alarm)
     miss[(miss < LOW) | (miss > HIGH)] = np.nan
     ax.plot(ndtri(false_alarm), ndtri(miss), color=look.colour, linestyle=dash)
@@ -55,8 +61,7 @@ def _line(ax: Axes, label: str, curve: DetCurve, error: float, look: Style, dash
 
 
 def _axes(ax: Axes) -> None:
-    from scipy.special import ndtri
-
+    ndtri = _normal().ndtri
     ends = ndtri([LOW, HIGH])
     ax.plot(ends, ends, color=MUTED, linewidth=0.8, linestyle=":")
     ax.text(ends[0] + 0.1, ends[0] + 0.25, "equal rates", color=MUTED, fontsize=8, rotation=45, rotation_mode="anchor")

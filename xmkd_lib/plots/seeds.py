@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from xmkd_lib.errors import optional
 from xmkd_lib.plots.theme import MUTED, WIDTH, canvas, describe, themed, wrapped
 
 READABLE = 15  # seeds whose numbers still fit into their cells
@@ -15,8 +16,7 @@ def seed_map(differences: pd.DataFrame, axis: str, lower_is_better: bool = True)
 
     differences: a row per method, a column per seed, in the axis's unit; nan where a run is missing.
     """
-    import seaborn
-
+    seaborn = optional("seaborn", "seaborn", "A map of seeds")
     rows, columns = differences.shape
     figure, (ax,) = canvas(1, 1, min(WIDTH, 2.6 + 0.62 * columns), 1.0 + 0.34 * max(rows, 2))
     values = differences.to_numpy(dtype=float)

@@ -109,7 +109,8 @@ class Reading:
     table: a row per planned run: method, seed, state, seconds, metrics, settings that vary, run; metrics are nan where
     a run is not finished. EER and accuracy are shares in [0, 1]; `..._best` is the validation-chosen epoch, else the
     last one. `attrs["settings"]` names the columns of varying settings, `attrs["metrics"]` those of metrics.
-    settings, environment: of the finished runs, a name and its values in words.
+    settings, environment: of the finished runs, a name and its values in words. versions: how many combinations of
+    library code and notebook made them.
     """
 
     folder: Path
@@ -118,6 +119,7 @@ class Reading:
     table: pd.DataFrame
     settings: list[tuple[str, str]]
     environment: list[tuple[str, str]]
+    versions: int
     _curves: "_Columns"
     _owners: np.ndarray
 
@@ -218,6 +220,7 @@ class _Intake:
         self.rows: list[tuple] = []
         self.metrics, self.curves, self.owners = _Columns(), _Columns(), array("l")
         self.settings, self.environment = _Values(), _Values()
+        self.versions: set[tuple] = set()
 
     def add(self, entry: Entry) -> None:
         """Read one run."""
@@ -233,6 +236,7 @@ class _Intake:
             self.owners.extend(repeat(len(self.rows), length))
             self.settings.add(_flat(full))
             self.environment.add(result.environment)
+            self.versions.add((status.code, status.notebook))
         far = progress(self.folder / entry.name) if state == "running" else ""
         seconds = math.nan if seconds is None else seconds
         self.rows.append((entry.name, entry.seed, state, reason, status.attempt, seconds, status.peak_memory, far))
@@ -287,6 +291,7 @@ class _Intake:
             sorted_rows(table),
             self.settings.rows(),
             self.environment.rows(),
+            len(self.versions),
             self.curves,
             np.array(self.owners, dtype=int),
         )

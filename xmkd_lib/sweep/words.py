@@ -49,7 +49,7 @@ def epochs_in(frame: pd.DataFrame, metric: str) -> dict[str, str]:
 
 
 def notices(found: Reading, metric: str) -> list[Notice]:
-    """What must be said before the numbers: invented data, a preset for trying out, missing runs, unbalanced seeds."""
+    """What must be said before the numbers: invented data, a mere trial, missing runs, mixed versions or seeds."""
     said = []
     if found.plan.preset == "smoke":
         said.append(
@@ -67,6 +67,14 @@ def notices(found: Reading, metric: str) -> list[Notice]:
     if any(counts.values()):
         states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         said.append(Notice("The sweep is not finished", f"{states}. All numbers are of the finished runs."))
+    if found.versions > 1:
+        said.append(
+            Notice(
+                f"Runs of {found.versions} versions",
+                "Finished runs were made by different code of the library or different versions of the notebook, and "
+                "stand in one table. To have them of one version, start the sweep with --rerun-changed.",
+            )
+        )
     if len(found.finished) and (lacking := unbalanced(found.table, metric)):
         said.append(Notice(*lacking))
     return said
