@@ -156,3 +156,13 @@ def test_equal_data_give_equal_bytes_and_png_works_too():
     buffer = io.BytesIO()
     figures[0].savefig(buffer, format="png")
     assert buffer.getvalue().startswith(b"\x89PNG")
+
+
+def test_gap_of_single_runs_has_both_epochs_and_quantities():
+    names = [
+        f"{split}_{name}{end}" for split in ("train", "test") for name in ("eer", "distance") for end in ("", "_best")
+    ]
+    figure = draws(plots.gap_of({"soft": {name: place / 10 for place, name in enumerate(names)}}))
+    found = plots.table(figure).set_index(["epoch", "quantity"])[["training", "test"]]
+    assert found.loc[("last epoch", "EER (%)")].tolist() == [0, 40]
+    assert found.loc[("chosen epoch", "squared distance to the teacher")].round(6).tolist() == [0.3, 0.7]

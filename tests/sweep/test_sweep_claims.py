@@ -4,8 +4,10 @@ import math
 
 import pandas as pd
 import pytest
+from fake_sweep import write_sweep
 
-from xmkd_lib.sweep.claims import CLAIMS, Claim, examine
+from xmkd_lib.sweep.claims import CLAIMS, Claim, claims_table, examine
+from xmkd_lib.sweep.reading import collect
 
 BEATS = Claim("soft beats none", "soft", "none")
 OVERFITS = Claim("hard overfits", "hard_feature", "none", overfits=True)
@@ -105,3 +107,12 @@ def test_every_world_is_judged_by_itself():
     both.attrs["settings"] = ["epochs"]
     findings = [finding for finding in examine(both, "test_eer", [BEATS]) if not finding.epoch]
     assert {dict(f.condition.settings)["epochs"]: f.verdict for f in findings} == {30: "supported", 90: "contradicted"}
+
+
+def test_the_table_of_claims_has_a_row_per_finding_with_its_holm_p(tmp_path):
+    findings = examine(collect(write_sweep(tmp_path, 5, ("none", "hard_feature", "soft_feature"))), "test_eer")
+    table = claims_table(findings)
+    assert len(table) == len(findings)
+    assert table.holm.equals(pd.Series([finding.holm for finding in findings], name="holm"))
+    assert set(table.epoch) == {"last epoch", "validation-chosen epoch"}
+    assert claims_table([]).empty

@@ -14,6 +14,7 @@ from xmkd_lib.sweep.table import (
     leaderboard,
     listed,
     lower_is_better,
+    paired_table,
     primary_metric,
     summary,
     unbalanced,
@@ -179,3 +180,17 @@ def test_primary_metric_is_accuracy_only_where_all_finished_runs_have_it(tmp_pat
     assert primary_metric(frame.assign(test_accuracy=[0.5, 0.6])) == "test_accuracy"
     assert primary_metric(frame.assign(test_accuracy=[0.5, np.nan])) == "test_eer"
     assert primary_metric(frame.assign(test_accuracy=[0.5, np.nan], state=["ok", "queued"])) == "test_accuracy"
+
+
+def test_the_paired_table_of_a_baseline(tmp_path):
+    frame = collect(write_sweep(tmp_path, 3, METHODS))
+    board = leaderboard(frame, "test_eer")
+    table = paired_table(board, "none")
+    assert list(table) == ["mean", "low", "high", "n", "holm"]
+    assert table.index.tolist() == [
+        (metric, method) for metric in ("test_eer", "test_eer_best") for method in METHODS if method != "none"
+    ]
+    row = board[(board.metric == "test_eer") & (board.method == "soft_feature")].iloc[0]
+    assert table.loc[("test_eer", "soft_feature"), "mean"] == row.minus_none
+    assert len(paired_table(board, "kd")) == 0
+    assert len(paired_table(leaderboard(frame.iloc[:0], "test_eer"), "none")) == 0

@@ -2,7 +2,7 @@
 
 from xmkd_lib.plots.curves import curves
 from xmkd_lib.plots.det import det
-from xmkd_lib.plots.gap import gap
+from xmkd_lib.plots.gap import gap, gap_of
 from xmkd_lib.plots.landscape import landscape
 from xmkd_lib.plots.margins import margin_curve
 from xmkd_lib.plots.paired import paired
@@ -26,6 +26,7 @@ __all__ = [
     "data_uri",
     "det",
     "gap",
+    "gap_of",
     "judged",
     "keep",
     "landscape",

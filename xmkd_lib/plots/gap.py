@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from xmkd_lib.evaluation import bootstrap_interval
 from xmkd_lib.plots.theme import WIDTH, Style, canvas, describe, styles, themed, wrapped
 
+QUANTITIES = (("eer", "EER (%)", 100), ("distance", "squared distance to the teacher", 1))
 Pair = tuple[Sequence[float], Sequence[float]]
 
 
@@ -38,6 +39,21 @@ def gap(panels: Mapping[tuple[str, str], Mapping[str, Pair]]) -> Figure:
         if epoch == epochs[-1]:
             ax.set_xlabel(axis)
     return describe(figure, _in_words(panels), _as_table(panels))
+
+
+def gap_of(metrics: Mapping[str, Mapping[str, float]]) -> Figure:
+    """`gap` of single runs: EER and squared distance to the teacher, at the last epoch and at the chosen one.
+
+    metrics: method -> metrics of a `Result`.
+    """
+    panels = {}
+    for suffix, epoch in (("", "last epoch"), ("_best", "chosen epoch")):
+        for name, axis, factor in QUANTITIES:
+            panels[epoch, axis] = {
+                method: tuple([factor * found[f"{split}_{name}{suffix}"]] for split in ("train", "test"))
+                for method, found in metrics.items()
+            }
+    return gap(panels)
 
 
 def _dumbbell(ax: Axes, row: int, pair: Pair, look: Style) -> None:

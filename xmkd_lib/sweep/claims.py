@@ -49,6 +49,17 @@ class Finding:
     holm: float = float("nan")
 
 
+def claims_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    """A row per finding: claim, condition, epoch, verdict, difference with its interval, common seeds, Holm's p."""
+    rows = [
+        (f.claim.text, str(f.condition), EPOCHS[f.epoch], f.verdict, f.difference.mean, f.difference.low,
+         f.difference.high, f.difference.n, f.holm)
+        for f in findings
+    ]  # fmt: skip
+    columns = ["claim", "condition", "epoch", "verdict", "difference", "low", "high", "n", "holm"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def examine(frame: pd.DataFrame, metric: str, claims: Sequence[Claim] = CLAIMS) -> list[Finding]:
     """Test every claim at the last and at the validation-chosen epoch, in every condition that has its method.
 

@@ -135,6 +135,19 @@ def leaderboard(frame: pd.DataFrame, metric: str, baselines: Sequence[str] = BAS
     return pd.concat(tables, ignore_index=True)
 
 
+def paired_table(board: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """The columns of a `leaderboard` that compare with a baseline: mean, low, high, n, holm; no row where none does.
+
+    Rows are named by metric, method and the settings that vary.
+    """
+    parts = {f"minus_{baseline}{part}": part.strip("_") or "mean" for part in ("", "_low", "_high", "_n", "_holm")}
+    if not parts.keys() <= set(board):
+        return pd.DataFrame(columns=list(parts.values()))
+    leading = list(board.columns[: list(board.columns).index("n")])
+    found = board.set_index(leading)[list(parts)].rename(columns=parts)
+    return found.dropna(subset="mean")
+
+
 def unbalanced(frame: pd.DataFrame, metric: str) -> tuple[str, str] | None:
     """Which conditions lack which planned seeds of a metric: a heading and a sentence, or None where none does.
 
