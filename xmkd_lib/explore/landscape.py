@@ -26,7 +26,7 @@ Aims = tuple[Tensor, Tensor]
 class Toy(NamedTuple):
     """Teacher points (c, u) of training and new samples, (N, 2) and (M, 2), the training labels (N,) of 0 and 1.
 
-    auto_margin: the median squared distance that the best linear guess from c leaves on the new samples.
+    auto_margin: the median squared distance that the best linear guess from c leaves on further samples.
     shown: the training sample that is followed.
     """
 
@@ -69,14 +69,14 @@ def toy(seed: int = 0, unknown: float = 1.0, samples: int = 100) -> Toy:
     there are 4 samples or more.
 
     >>> toy().train.shape, round(toy().auto_margin, 2)
-    (torch.Size([100, 2]), 0.46)
+    (torch.Size([100, 2]), 0.45)
     """
     if not 0 < unknown < np.inf or samples < 4:
         raise UserError(f"A toy of {samples} samples, spread {unknown!r}. Give 4 samples or more and a spread above 0.")
     draws = torch.Generator().manual_seed(seed)
-    (train, labels), (new, _) = (_points(count, unknown, draws) for count in (samples, 1000))
-    known = [Outputs(side[:, :1]) for side in (train, new)]
-    margin = losses.auto_margin(_distance(), known[0], Outputs(train), known[1], Outputs(new))
+    (train, labels), (new, _), (validation, _) = (_points(count, unknown, draws) for count in (samples, 1000, 1000))
+    known = [Outputs(side[:, :1]) for side in (train, validation)]
+    margin = losses.auto_margin(_distance(), known[0], Outputs(train), known[1], Outputs(validation))
     wanted = torch.tensor([1.0, 1.3 * unknown], dtype=torch.float64)  # class B, with a u that can be seen
     return Toy(train, labels, new, margin, int((train - wanted).square().sum(1).argmin()))
 

@@ -10,6 +10,8 @@ from xmkd_lib.explore.corruption import Grades, Pairs
 from xmkd_lib.explore.judge import Judge
 from xmkd_lib.study import Study
 
+TRUE = {"snr_db": "true SNR of the voice (dB)", "blur": "true blur of the face (1/48 of its width)"}
+
 
 class Ranking(NamedTuple):
     """Scores (n,) by an estimator, against a corruption whose true strength (n,) is known; see `Grades`.
@@ -73,7 +75,7 @@ def weights_against_truth(study: Study) -> list[Ranking]:
         names = " × ".join(weighting.estimators(study, f"{side}_quality"))
         variants = {names: own.cpu(), "permuted": quality.permuted(own, chosen.seed).cpu(), "oracle": oracle}
         found += [
-            Ranking(name, f"true {column} of the {modality}", better * best, weights, better)
+            Ranking(name, TRUE.get(column, f"true {column} of the {modality}"), better * best, weights, better)
             for name, weights in variants.items()
         ]
     return found
