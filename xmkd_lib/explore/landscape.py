@@ -132,7 +132,7 @@ def landscape_in_words(found: Landscape) -> str:
 
     >>> print(landscape_in_words(landscape(toy(), "hinge", 0.4)))
     hinge, margin 0.40, temperature 0.15, λ 1.00: median squared distance to the teacher 0.29 on the training samples,
-    0.75 on new ones. The best linear guess leaves 0.46 there: the auto margin.
+    0.75 on new ones. The best linear guess leaves 0.45 there: the auto margin.
     """
     return (
         f"{found.constraint}, margin {found.margin:.2f}, temperature {found.temperature:.2f}, λ {found.weight:.2f}: "
