@@ -51,6 +51,18 @@ def test_mistakes(source, tmp_path):
             notebooks.write_version(source, tmp_path / "out", True)
 
 
+def test_what_somebody_has_worked_in_is_not_overwritten(source, tmp_path):
+    out = tmp_path / "out"
+    notebooks.write_version(source, out, False)
+    notebooks.write_version(source, out, False)
+    (out / "02.ipynb").write_text("my work")
+    (out / "01.ipynb").unlink()
+    with pytest.raises(UserError, match=r"02\.ipynb: is there already"):
+        notebooks.write_version(source, out, False)
+    assert (out / "02.ipynb").read_text() == "my work"
+    assert not (out / "01.ipynb").exists(), "nothing is written halfway"
+
+
 def test_every_notebook_of_the_kit_has_one_exercise_and_both_versions(tmp_path, repository):
     names = sorted(path.name for path in (repository / "notebooks").glob("*.ipynb"))
     for command in ("solutions", "students"):

@@ -22,8 +22,9 @@ def folder() -> Path:
 def write_version(source: Path, out: Path, solved: bool) -> list[tuple[Path, int]]:
     """Write each notebook of a folder to `out`, exercises solved or, for students, without their solutions.
 
-    Returns the written files with their numbers of exercises. UserError where there is no notebook, where one cannot be
-    read, or where `out` is `source`.
+    Returns the written files with their numbers of exercises. UserError, before anything is written, where there is no
+    notebook, where one cannot be read, where `out` is `source`, and where another file has a notebook's place in `out`:
+    somebody may have worked in it.
     """
     if out.resolve() == source.resolve():
         raise UserError(f"{out}: holds the originals. Name another folder with --out.")
@@ -31,13 +32,15 @@ def write_version(source: Path, out: Path, solved: bool) -> list[tuple[Path, int
     if not paths:
         raise UserError(f"{source}: no notebook there. Give the folder of the notebooks.")
     check_writable(out)
-    found = []
-    for path in paths:
-        book = _read(path)
-        count = sum(_set(cell, solved) for cell in book["cells"])
-        write_atomically(out / path.name, json.dumps(book, indent=1, ensure_ascii=False) + "\n")
-        found.append((out / path.name, count))
-    return found
+    books = {out / path.name: _read(path) for path in paths}
+    counts = [sum(_set(cell, solved) for cell in book["cells"]) for book in books.values()]
+    contents = {path: json.dumps(book, indent=1, ensure_ascii=False) + "\n" for path, book in books.items()}
+    for path, content in contents.items():
+        if path.exists() and (not path.is_file() or path.read_bytes() != content.encode()):
+            raise UserError(f"{path}: is there already, and is another. Name a new folder with --out, or move it away.")
+    for path, content in contents.items():
+        write_atomically(path, content)
+    return list(zip(contents, counts, strict=True))
 
 
 def _read(path: Path) -> dict[str, Any]:
