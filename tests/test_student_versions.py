@@ -45,7 +45,16 @@ def test_mistakes(source, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         notebooks.write_version(source, tmp_path / "file", True)
-    for content in ("", "[]", '{"worksheets": []}'):
+    for content in (
+        "",
+        "[]",
+        '{"worksheets": []}',
+        '{"nbformat": 3, "cells": []}',
+        '{"nbformat": 4, "cells": [1]}',
+        '{"nbformat": 4, "cells": [{"metadata": null}]}',
+        '{"nbformat": 4, "cells": [{"metadata": {"solution": 7}}]}',
+        "[" * 10**5,
+    ):
         (source / "03.ipynb").write_text(content)
         with pytest.raises(UserError, match=r"03\.ipynb: not"):
             notebooks.write_version(source, tmp_path / "out", True)
@@ -74,3 +83,12 @@ def test_every_notebook_of_the_kit_has_one_exercise_and_both_versions(tmp_path, 
         solved, open_ = ((tmp_path / command / name).read_text() for command in ("solutions", "students"))
         assert solved != open_
         assert '"solution"' not in solved + open_
+
+
+def test_outputs_stay_behind_and_students_versions_cannot_be_solved(source, tmp_path):
+    shown = cell(["1"]) | {"outputs": [{"output_type": "stream", "name": "stdout", "text": "1"}], "execution_count": 3}
+    book(source / "02.ipynb", [shown])
+    notebooks.write_version(source, tmp_path / "class", False)
+    assert json.loads((tmp_path / "class" / "02.ipynb").read_text())["cells"] == [cell(["1"])]
+    with pytest.raises(UserError, match="holds a solution"):
+        notebooks.write_version(tmp_path / "class", tmp_path / "solved", True)

@@ -34,6 +34,8 @@ def write_version(source: Path, out: Path, solved: bool) -> list[tuple[Path, int
     check_writable(out)
     books = {out / path.name: _read(path) for path in paths}
     counts = [sum(_set(cell, solved) for cell in book["cells"]) for book in books.values()]
+    if solved and not any(counts):
+        raise UserError(f"{source}: no notebook there holds a solution. Name the folder of the originals.")
     contents = {path: json.dumps(book, indent=1, ensure_ascii=False) + "\n" for path, book in books.items()}
     for path, content in contents.items():
         if path.exists() and (not path.is_file() or path.read_bytes() != content.encode()):
@@ -46,15 +48,25 @@ def write_version(source: Path, out: Path, solved: bool) -> list[tuple[Path, int
 def _read(path: Path) -> dict[str, Any]:
     try:
         book = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable as a notebook ({error}).") from None
-    if not isinstance(book, dict) or not isinstance(book.get("cells"), list):
-        raise UserError(f"{path}: not a notebook of format 4: it has no list of cells.")
+    cells = book.get("cells") if isinstance(book, dict) and book.get("nbformat") == 4 else None
+    if not isinstance(cells, list) or not all(map(_is_cell, cells)):
+        raise UserError(f"{path}: not a notebook of format 4: it has no list of cells with their metadata.")
     return book
 
 
+def _is_cell(cell: Any) -> bool:
+    if not isinstance(cell, dict) or not isinstance(cell.get("metadata", {}), dict):
+        return False
+    lines = cell.get("metadata", {}).get(SOLUTION, [])
+    return isinstance(lines, list) and all(isinstance(line, str) for line in lines)
+
+
 def _set(cell: dict[str, Any], solved: bool) -> bool:
-    """Take the solution out of a cell's metadata, into its source if wanted; whether there was one."""
+    """Take outputs away, and the solution out of the metadata, into the source if wanted; whether there was one."""
+    if cell.get("cell_type") == "code":
+        cell |= {"outputs": [], "execution_count": None}
     lines = cell.get("metadata", {}).pop(SOLUTION, None)
     if lines is not None and solved:
         cell["source"] = lines

@@ -14,7 +14,7 @@ class Slider:
 
     def __init__(self, page, description):
         row = page.locator(".widget-slider, .widget-hslider").filter(has_text=description).first
-        self.page, self.description = page, description
+        self.page, self.description, self.row = page, description, row
         self.handle, self.base = row.locator(".noUi-handle"), row.locator(".noUi-base")
         self.explorer = row.locator("xpath=ancestor::*[contains(@class, 'widget-vbox')][1]")
         row.scroll_into_view_if_needed()
@@ -45,7 +45,7 @@ class Slider:
 
     @property
     def value(self):
-        return float(self.handle.get_attribute("aria-valuenow"))
+        return self.row.locator(".widget-readout").inner_text()
 
 
 def seconds_until_both_follow(slider, act):

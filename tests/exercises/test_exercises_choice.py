@@ -24,14 +24,23 @@ def test_a_choice_by_another_column_is_named(column):
 
 
 def test_more_wrong_attempts():
-    def mixed(results):  # right on the surface, but the test decides ties
-        return min(results, key=lambda n: (results[n]["val_eer_best"], results[n].get("test_eer", 0)))
-
     def peeks(results):
-        return "honest" if "test_eer" in results["honest"] else "late"
+        best = by("val_eer_best")(results)
+        return best if "test_eer" in results[best] else "none"
 
-    assert check_best_method(mixed).passed  # no tie, no harm: what it reads cannot be seen from outside
     assert "the answer changes" in str(check_best_method(peeks))
-    assert not check_best_method(lambda results: min(results)[::-1]).passed
-    assert not check_best_method(lambda results: 0.1).passed
-    assert not check_best_method(None).passed
+    for key in (
+        lambda row: abs(row["val_eer_best"] - row["train_eer_best"]),
+        lambda row: row["val_eer_best"] + row["train_eer_best"],
+        lambda row: row["val_eer_best"] + row.get("test_eer", 0),
+        lambda row: -row["val_eer_best"],
+    ):
+        report = check_best_method(lambda results, key=key: min(results, key=lambda name: key(results[name])))
+        assert "yours is another one" in str(report)
+    for wrong in (lambda r: "soft", lambda r: list(r)[2], lambda r: 0.1, lambda r: exit(), None):
+        assert not check_best_method(wrong).passed
+
+
+def test_an_attempt_that_destroys_its_input_spoils_no_later_one():
+    assert not check_best_method(lambda results: [row.clear() for row in results.values()] and "none").passed
+    assert check_best_method(by("val_eer_best")).passed

@@ -30,6 +30,12 @@ WRONG = {
     "is not finite": (lambda z: np.nan, "returns a number"),
     "raises": (lambda z: 1 / 0, "ZeroDivisionError"),
     "does not centre": (lambda z: ratio(np.linalg.svd(z, compute_uv=False) ** 2), "after all embeddings are moved"),
+    "centres on the median": (
+        lambda z: ratio(np.linalg.svd(z - np.median(z, 0), compute_uv=False) ** 2),
+        "rotation|uneven",
+    ),
+    "centres on one number": (lambda z: ratio(np.linalg.svd(z - z.mean(), compute_uv=False) ** 2), "moved|uneven"),
+    "returns a text": (lambda z: str(ratio(variances(z))), "returns a number"),
     "does not square": (lambda z: ratio(np.linalg.svd(z - z.mean(0), compute_uv=False)), "expected 1.471"),
     "counts along the given axes": (lambda z: ratio(z.var(0)), "after a rotation"),
     "is the rank": (np.linalg.matrix_rank, "expected 1.471"),

@@ -11,6 +11,12 @@ def over(distance, margin):
     return torch.relu(distance - margin)
 
 
+def _spoils(distance, margin):
+    value = over(distance, margin).mean()
+    distance.data -= margin
+    return value
+
+
 WRONG = {
     "unfilled": (lambda d, m: ..., "it returns nothing yet"),
     "returns None": (lambda d, m: None, "it returns nothing yet"),
@@ -28,6 +34,9 @@ WRONG = {
     "nothing at margin 0": (lambda d, m: over(d, m).mean() if m else d.sum() * 0, "hard loss"),
     "no gradient": (lambda d, m: torch.tensor(over(d, m).mean().item(), dtype=d.dtype), "no gradient arrives"),
     "detached": (lambda d, m: over(d.detach(), m).mean(), "no gradient arrives"),
+    "squared margin": (lambda d, m: over(d, m * m).mean(), "with any margin"),
+    "whole margins": (lambda d, m: over(d, int(m)).mean(), "with any margin"),
+    "changes its input": (_spoils, "changes the distances"),
     "raises": (lambda d, m: d.foo, "raised AttributeError"),
 }
 

@@ -143,7 +143,7 @@ def test_a_plan_names_each_run_once(tmp_path):
 
 
 def test_no_folder_and_no_plan_are_the_users_error_and_an_empty_plan_an_empty_table(tmp_path):
-    with pytest.raises(UserError, match="No sweep folder"):
+    with pytest.raises(UserError, match="no such sweep folder"):
         collect(tmp_path / "absent")
     with pytest.raises(UserError, match=r"no plan\.json"):
         collect(tmp_path)

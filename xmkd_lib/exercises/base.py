@@ -46,8 +46,8 @@ def examine(title: str, attempt: Any, *checks: Callable[[Any], Finding]) -> Repo
     for check in checks:
         try:
             findings.append(check(attempt))
-        except Exception as error:  # the reader's own code may raise anything
-            findings.append(Finding(_claim(check), False, f"raised {type(error).__name__}: {error}"))
+        except (Exception, SystemExit) as error:  # the reader's own code may raise anything, and call exit()
+            findings.append(Finding(_claim(check), False, f"raised {_in_words(error)}"))
             break
         if not findings[-1].passed:
             break
@@ -61,6 +61,13 @@ def unfilled(value: Any) -> bool:
 
 def _claim(check: Callable[[Any], Finding]) -> str:
     return (check.__doc__ or check.__name__).strip().splitlines()[0].rstrip(".")
+
+
+def _in_words(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # an exception of the reader's own may have no words
+        return type(error).__name__
 
 
 def _line(finding: Finding) -> str:

@@ -12,7 +12,7 @@ DIMENSIONS = 6
 
 def check_effective_rank(attempt: Attempt) -> Report:
     """Whether a function of embeddings (N, D) returns their effective rank, by constructions with a known answer."""
-    checks = (_returns_a_number, _isotropic, _line, _two_variances, _shifted, _scaled, _rotated)
+    checks = (_returns_a_number, _isotropic, _line, _two_variances, _shifted, _scaled, _rotated, _uneven)
     return examine("Effective rank", attempt, *checks)
 
 
@@ -21,7 +21,7 @@ def _returns_a_number(attempt: Attempt) -> Finding:
     value = attempt(_cross(np.ones(3)))
     if unfilled(value):
         return Finding("returns a number", False, "the stub returns nothing yet")
-    good = np.ndim(value) == 0 and np.isfinite(float(value))
+    good = not isinstance(value, str) and np.ndim(value) == 0 and np.isfinite(float(value))
     return Finding("returns a number", bool(good), f"it returned {value!r}")
 
 
@@ -35,6 +35,14 @@ def _line(attempt: Attempt) -> Finding:
     return _holds("points on a line: 1", attempt, np.eye(DIMENSIONS)[0])
 
 
+def _uneven(attempt: Attempt) -> Finding:
+    """an uneven cloud, centred on its mean"""
+    points = np.array([[0.0, 0], [0, 0], [0, 0], [4, 0], [0, 4]])  # along the diagonals, λ is 16 and 9.6
+    value, expected = float(attempt(points)), 32 / 17
+    seen = f"it gave {value:.3f}, expected {expected:.3f}"
+    return Finding("an uneven cloud, centred on its mean: 1.88", bool(abs(value - expected) < 1e-6), seen)
+
+
 def _two_variances(attempt: Attempt) -> Finding:
     """unequal variances, counted by (Σλ)²/Σλ²"""
     # standard deviations 2 and 1 give λ = 4 and 1, whatever a covariance is divided by
@@ -43,7 +51,7 @@ def _two_variances(attempt: Attempt) -> Finding:
 
 def _shifted(attempt: Attempt) -> Finding:
     """the same after all embeddings are moved"""
-    return _unchanged("the same after all embeddings are moved", attempt, lambda z: z + 3)
+    return _unchanged("the same after all embeddings are moved", attempt, lambda z: z + np.array([3.0, -1.0, 0.5]))
 
 
 def _scaled(attempt: Attempt) -> Finding:
@@ -69,6 +77,6 @@ def _holds(claim: str, attempt: Attempt, deviations: np.ndarray, expected: float
 
 
 def _unchanged(claim: str, attempt: Attempt, change: Callable[[np.ndarray], np.ndarray]) -> Finding:
-    points = _cross(np.array([3.0, 2.0, 1.0]))
+    points = np.array([[3.0, 0, 0], [0, 2, 0], [0, 0, 1], [-2, 1, 0], [1, 1, 4]])  # uneven: the mean is no median
     before, after = float(attempt(points)), float(attempt(change(points)))
     return Finding(claim, bool(abs(before - after) < 1e-6), f"{before:.3f} became {after:.3f}")

@@ -9,7 +9,7 @@ from torch import Tensor
 from xmkd_lib.exercises.base import Finding, Report, examine, unfilled
 
 FAR, NEAR, MIXED = [1.5, 2.0, 3.5], [0.0, 0.3, 0.9], [0.2, 1.4, 0.7, 3.0, 1.0]
-MARGIN = 1.0
+MARGIN, OTHER_MARGINS = 1.0, (0.3, 1.7)
 
 
 def check_margin_loss(attempt: Callable[[Tensor, float], Tensor]) -> Report:
@@ -19,9 +19,8 @@ def check_margin_loss(attempt: Callable[[Tensor, float], Tensor]) -> Report:
     margin_loss: not yet.
     ✗ It returns one number, as a tensor (it returns nothing yet)
     """
-    return examine(
-        "margin_loss", attempt, _returns_a_number, _value_beyond, _dead_zone, _mean_over_all, _hard, _gradient
-    )
+    checks = (_returns_a_number, _value_beyond, _dead_zone, _mean_over_all, _hard, _other_margins, _gradient)
+    return examine("margin_loss", attempt, *checks)
 
 
 def _returns_a_number(attempt: Any) -> Finding:
@@ -56,6 +55,12 @@ def _hard(attempt: Any) -> Finding:
     return _compare("With margin 0 it is the hard loss, the mean distance", attempt, MIXED, 0.0)
 
 
+def _other_margins(attempt: Any) -> Finding:
+    """It is so with any margin."""
+    found = [_compare("It is so with any margin", attempt, MIXED, margin) for margin in OTHER_MARGINS]
+    return next((finding for finding in found if not finding.passed), found[0])
+
+
 def _gradient(attempt: Any) -> Finding:
     """Each sample's pull is 1 (of N) beyond the margin and 0 within."""
     values = [value for value in MIXED if value != MARGIN]  # at the kink itself any slope from 0 to 1 would do
@@ -72,7 +77,10 @@ def _gradient(attempt: Any) -> Finding:
 
 def _compare(claim: str, attempt: Any, values: list[float], margin: float) -> Finding:
     wanted = sum(max(0.0, value - margin) for value in values) / len(values)
-    found = attempt(_distances(values), margin).item()
+    given = _distances(values)
+    found = float(attempt(given, margin))
+    if given.tolist() != values:
+        return Finding(claim, False, "it changes the distances that it is given")
     seen = f"{found:.4g} for distances {values} and margin {margin:g}, where it should be {wanted:.4g}"
     return Finding(claim, abs(found - wanted) < 1e-9, seen)
 

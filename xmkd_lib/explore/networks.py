@@ -33,11 +33,13 @@ def students(study: Study, strengths: Sequence[float], tell: Callable[[str], Non
 
     study: of an experiment whose method has one term, such as "hard_feature"; its other settings hold for all
     students, and all start from the same weights. tell: gets a line after each. UserError on another number of terms,
-    on a term with a margin, and where `strength.axis` has one.
+    on a term with a margin, where `strength.axis` has one, and without a strength above 0.
     """
     terms = study.experiment.terms()
     if len(terms) != 1 or terms[0].margin is not None:
         raise UserError(f"Method {study.experiment.method!r}: needs one hard term. Give method='hard_feature'.")
+    if axis(strengths) == [0.0]:
+        raise UserError(f"The strengths are {strengths}. Give one above 0 or more.")
     last, chosen = [], []
     for strength in axis(strengths):
         begun = time.perf_counter()

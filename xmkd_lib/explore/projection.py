@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from safetensors.torch import save_file
 
-from xmkd_lib.cache import artefact, digest, read_tensors
+from xmkd_lib.cache import artefact, cache_root, digest, read_tensors
 from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.explore.compiled import load_umap
 
@@ -71,6 +72,8 @@ def umap(embeddings: ArrayLike, seed: int = 0) -> Projection:
 
     def build(folder: Path) -> None:
         points = _fit(_principal(vectors)[:, :PCA_FIRST], seed)
+        if not np.isfinite(points).all():
+            raise UserError(f"UMAP of values up to {np.abs(vectors).max():.3g} fails. Scale them to the order of 1.")
         save_file({"points": torch.from_numpy(points)}, folder / "points.safetensors")
 
     points = read_tensors(artefact("umap", recipe, build) / "points.safetensors")["points"].numpy()
@@ -84,7 +87,11 @@ def _fit(vectors: np.ndarray, seed: int) -> np.ndarray:
     )
     chosen = {"n_neighbors": min(NEIGHBOURS, len(vectors) - 1), "min_dist": MIN_DIST, "init": start.astype(np.float32)}
     # a seed allows one thread only; asked for it, umap-learn has nothing to warn of
-    points = load_umap().UMAP(**chosen, random_state=seed, n_jobs=1).fit_transform(vectors.astype(np.float32))
+    umap = load_umap()
+    try:
+        points = umap.UMAP(**chosen, random_state=seed, n_jobs=1).fit_transform(vectors.astype(np.float32))
+    except (UnpicklingError, EOFError) as error:
+        raise UserError(f"{cache_root() / 'numba'}: compiled code there is damaged ({error}). Delete it.") from None
     return points.astype(np.float64)
 
 

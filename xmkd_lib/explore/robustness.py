@@ -6,6 +6,7 @@ import pandas as pd
 from torch import Tensor
 
 from xmkd_lib.data import PairedDataset
+from xmkd_lib.errors import UserError
 from xmkd_lib.evaluation import eer, trial_scores
 from xmkd_lib.explore.corruption import normal, pairs
 from xmkd_lib.features import front_end
@@ -39,7 +40,10 @@ def noise_robustness(
     """EER in % of each student (a column) on test voices with white noise at each SNR in dB (the index).
 
     people: the study's data set without noise (`without_noise`). Trials and centring as in `assess`.
+    UserError without a student.
     """
+    if not students:
+        raise UserError("There is no student to compare in noise. Name one method or more.")
     voices = pairs(people, people.rows("test"))
     noise = normal(voices.waveforms, seed=study.experiment.seed)
     read = front_end(people, "speech", study.device)

@@ -49,6 +49,10 @@ class Spaces:
     """
 
     def __init__(self, study: Study, students: Mapping[str, Mapping[str, Outputs]], most: int = 1000):
+        if not isinstance(most, int) or most < 2:
+            raise UserError(f"A picture of {most!r} samples. Give a whole number from 2.")
+        if TEACHER in students:
+            raise UserError(f"A student is called {TEACHER!r}, as the teacher's space is. Give it another name.")
         self.dataset, self.most = study.dataset, most
         self.splits = [split for split in SPLITS if len(self.dataset.rows(split))]
         self.names = class_names(self.dataset)
@@ -154,6 +158,13 @@ class Spaces:
 def by_row(dataset: PairedDataset, outputs: Mapping[str, Outputs]) -> np.ndarray:
     """Embeddings (rows of the table, D) float64 of outputs per split. UserError where a split is missing."""
     rows = np.concatenate([dataset.rows(split) for split in outputs])
+    sizes = {split: len(dataset.rows(split)) for split in outputs}
+    for split, found in outputs.items():
+        if len(found.embedding) != sizes[split]:
+            raise UserError(
+                f"Outputs of split {split!r}: {len(found.embedding)} for {sizes[split]} rows. They are of another data "
+                "set: give a student of this one."
+            )
     if len(rows) != len(dataset):
         held = f"{', '.join(outputs)} hold {len(rows)} of {len(dataset)} rows"
         raise UserError(f"Outputs of the splits {held}. Give those of all splits.")

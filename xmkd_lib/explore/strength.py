@@ -18,9 +18,9 @@ def axis(strengths: Iterable[float]) -> list[float]:
     >>> axis([4, 0.25, 4])
     [0.0, 0.25, 4.0]
     """
-    given = list(strengths)
+    given = list(strengths) if isinstance(strengths, Iterable) else [strengths]
     if not all(isinstance(value, int | float) and 0 <= value < float("inf") for value in given):
-        raise UserError(f"The strengths are {given}. Give finite numbers from 0.")
+        raise UserError(f"The strengths are {given}. Give finite numbers from 0, as a list.")
     return sorted({0.0, *map(float, given)})
 
 

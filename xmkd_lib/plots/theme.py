@@ -8,7 +8,9 @@ import functools
 import html
 import io
 import textwrap
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, ParamSpec
 
@@ -79,6 +81,14 @@ _SPARE = (
 )
 
 P = ParamSpec("P")
+_ONE = threading.RLock()  # matplotlib's settings are the process's: two threads at once would mix theirs
+
+
+@contextmanager
+def _look() -> Iterator[None]:
+    """The house's settings, for one thread at a time."""
+    with _ONE, matplotlib.rc_context(RC):
+        yield
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
@@ -108,7 +118,7 @@ def themed(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @functools.wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.rc_context(RC):
+        with _look():
             return draw(*args, **kwargs)
 
     return wrapper
@@ -121,7 +131,7 @@ class Picture(Figure):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         buffer = io.BytesIO()
-        with matplotlib.rc_context(RC):
+        with _look():
             self.savefig(buffer, format="png", dpi=110)
         png = base64.b64encode(buffer.getvalue()).decode()
         page = f'<img alt="{html.escape(alt_text(self))}" src="data:image/png;base64,{png}">'
@@ -161,7 +171,7 @@ def keep(figure: Picture, folder: str | Path, name: str) -> Picture:
 def svg(figure: Figure) -> bytes:
     """The figure as SVG: no outside fonts, no date, so that equal data give equal bytes."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(RC):
+    with _look():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
 
@@ -175,6 +185,6 @@ def save(figure: Figure, path: str | Path) -> Path:
     """Write the figure as a PNG with its alternative text inside, making the folder; returns the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(RC):
+    with _look():
         figure.savefig(path, dpi=110, metadata={"Description": alt_text(figure)})
     return path

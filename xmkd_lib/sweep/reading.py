@@ -149,7 +149,7 @@ def read_folder(folder: str | Path) -> Reading:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"No sweep folder {folder}. Start one with `xmkd sweep run SPEC`.")
+        raise UserError(f"{folder.absolute()}: no such sweep folder. Start one with `xmkd sweep run SPEC`.")
     plan = PlanFile.read(folder)
     taken = _Intake(folder, plan)
     for entry in plan.runs:

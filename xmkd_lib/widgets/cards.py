@@ -61,10 +61,12 @@ def _shown(dataset: PairedDataset, modality: str, row: int, text: str) -> str:
 
 
 def _image(pixels: Tensor, label: str) -> str:
-    """An <img> of pixels (C, H, W) in [0, 1], enlarged without smoothing."""
-    grey = pixels.clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    """An <img> of pixels (C, H, W) in [0, 1], C of 1 or 3. UserError on values that are not finite."""
+    if not pixels.isfinite().all():
+        raise UserError(f"The {label} has pixels that are not finite. Look at the file it was read from.")
+    coloured = pixels.clamp(0, 1).mul(255).round().to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0)
     buffer = io.BytesIO()
-    Image.fromarray(grey.squeeze()).save(buffer, "PNG")
+    Image.fromarray(coloured.contiguous().numpy()).save(buffer, "PNG")
     return f"<img alt='{html.escape(label, quote=True)}' width={FACE} src='{_uri('image/png', buffer)}'>"
 
 
@@ -73,8 +75,8 @@ def _audio(waveform: Any, sample_rate: int, label: str) -> str:
     import soundfile
 
     wave = np.asarray(waveform, dtype=np.float32)
-    if wave.ndim != 1 or not np.isfinite(wave).all():
-        raise UserError(f"A voice to play is of shape {wave.shape}. Give finite samples (T,).")
+    if wave.ndim != 1 or not np.isfinite(wave).all() or not sample_rate > 0:
+        raise UserError(f"A voice to play is of shape {wave.shape}, at {sample_rate} Hz. Give finite samples (T,).")
     buffer = io.BytesIO()
     soundfile.write(buffer, wave / max(np.abs(wave).max(initial=0), 1e-9), sample_rate, format="WAV", subtype="PCM_16")
     name = html.escape(label, quote=True)

@@ -89,8 +89,8 @@ class Explorer:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         static = [output.get("data", {}) for output in self._output.outputs]
-        pictures = [data["image/png"] for data in static if "image/png" in data]
-        fallback = {"image/png": pictures[0]} if pictures else {}
+        pictures = [data for data in static if "image/png" in data]
+        fallback = {kind: data for kind, data in (pictures[0] if pictures else {}).items() if kind != "text/plain"}
         text = {"text/plain": "\n".join(data.get("text/plain", "") for data in static)}
         return fallback | self._box._repr_mimebundle_() | text
 
@@ -104,8 +104,6 @@ def bundle(shown: Any) -> dict[str, str]:
     """A figure, a text or anything else that Jupyter can show, as a mime bundle. Texts are escaped."""
     if isinstance(shown, str):
         return {"text/plain": shown, "text/html": f"<p style='max-width:60em'>{html.escape(shown)}</p>"}
-    if hasattr(shown, "_repr_mimebundle_"):
-        return shown._repr_mimebundle_()
     from IPython.core.formatters import DisplayFormatter
 
     return DisplayFormatter().format(shown)[0]
