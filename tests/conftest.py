@@ -1,6 +1,7 @@
 """What every test gets: a cache of its own and one thread, so that numbers do not depend on the machine's cores."""
 
 import csv
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ def _own_cache_and_one_thread(tmp_path_factory):
         patch.setenv("XMKD_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_reaches_what_tests_start():
+    """A shell that starts pytest in the background has it ignore Ctrl-C, and so all that tests start and interrupt."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
