@@ -27,7 +27,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(repository, tmp_path_factory):
     """The address of a notebook by its name: a JupyterLab with settings of its own serves copies of all notebooks."""
     home, notebooks = tmp_path_factory.mktemp("jupyter"), tmp_path_factory.mktemp("notebooks")
@@ -73,7 +73,7 @@ def _wait(address, server, log):
     raise AssertionError(f"JupyterLab does not answer: {log.read_text()}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop runs in this thread: other tests must not find it
 def browser():
     """Chromium, headless, driven by Playwright."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
