@@ -4,6 +4,9 @@ import html
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+Outcome = tuple[bool, str]  # whether an attempt passes, and what it does instead
+Check = Callable[[Any], Outcome]
+
 
 class Finding(NamedTuple):
     """One thing that a solution must do, and whether it does; `seen` says what it does instead."""
@@ -36,19 +39,18 @@ class Report:
         return {"text/html": f"<b>{head}</b><ul>{rows}</ul>", "text/plain": str(self)}
 
 
-def examine(title: str, attempt: Any, *checks: Callable[[Any], Finding]) -> Report:
-    """Hold an attempt against each check in turn; the first that the attempt makes raise ends the examination.
+def examine(title: str, attempt: Any, *checks: Check) -> Report:
+    """Hold an attempt against each check in turn; the first that it fails, or makes raise, ends the examination.
 
-    attempt: what the reader has written: a function, a value. A function whose stub still returns `...` or None is
-    for a check to notice: `unfilled` says so.
+    attempt: what the reader has written: a function, a value. A check's claim is the first line of its docstring.
     """
     findings = []
     for check in checks:
         try:
-            findings.append(check(attempt))
+            outcome = check(attempt)
         except (Exception, SystemExit) as error:  # the reader's own code may raise anything, and call exit()
-            findings.append(Finding(_claim(check), False, f"raised {_in_words(error)}"))
-            break
+            outcome = False, f"raised {_in_words(error)}"
+        findings.append(Finding(_claim(check), *outcome))
         if not findings[-1].passed:
             break
     return Report(title, findings)
@@ -59,8 +61,8 @@ def unfilled(value: Any) -> bool:
     return value is None or value is ...
 
 
-def _claim(check: Callable[[Any], Finding]) -> str:
-    return (check.__doc__ or check.__name__).strip().splitlines()[0].rstrip(".")
+def _claim(check: Check) -> str:
+    return check.__doc__.splitlines()[0].rstrip(".")
 
 
 def _in_words(error: BaseException) -> str:

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xmkd_lib.exercises.base import Finding, Report, examine, unfilled
+from xmkd_lib.exercises.base import Outcome, Report, examine, unfilled
 
 Attempt = Callable[[np.ndarray], float]
-DIMENSIONS = 6
 
 
 def check_effective_rank(attempt: Attempt) -> Report:
@@ -16,53 +15,50 @@ def check_effective_rank(attempt: Attempt) -> Report:
     return examine("Effective rank", attempt, *checks)
 
 
-def _returns_a_number(attempt: Attempt) -> Finding:
-    """returns a number"""
+def _returns_a_number(attempt: Attempt) -> Outcome:
+    """It returns a number"""
     value = attempt(_cross(np.ones(3)))
     if unfilled(value):
-        return Finding("returns a number", False, "the stub returns nothing yet")
+        return False, "it returns nothing yet"
     good = not isinstance(value, str) and np.ndim(value) == 0 and np.isfinite(float(value))
-    return Finding("returns a number", bool(good), f"it returned {value!r}")
+    return bool(good), f"it returned {value!r}"
 
 
-def _isotropic(attempt: Attempt) -> Finding:
-    """the same variance in all directions: D"""
-    return _holds(f"the same variance in all {DIMENSIONS} directions: {DIMENSIONS}", attempt, np.ones(DIMENSIONS))
+def _isotropic(attempt: Attempt) -> Outcome:
+    """The same variance in all 6 directions: 6"""
+    return _gives(attempt, _cross(np.ones(6)), 6)
 
 
-def _line(attempt: Attempt) -> Finding:
-    """points on a line: 1"""
-    return _holds("points on a line: 1", attempt, np.eye(DIMENSIONS)[0])
+def _line(attempt: Attempt) -> Outcome:
+    """Points on a line: 1"""
+    return _gives(attempt, _cross(np.eye(6)[0]), 1)
 
 
-def _uneven(attempt: Attempt) -> Finding:
-    """an uneven cloud, centred on its mean"""
-    points = np.array([[0.0, 0], [0, 0], [0, 0], [4, 0], [0, 4]])  # along the diagonals, λ is 16 and 9.6
-    value, expected = float(attempt(points)), 32 / 17
-    seen = f"it gave {value:.3f}, expected {expected:.3f}"
-    return Finding("an uneven cloud, centred on its mean: 1.88", bool(abs(value - expected) < 1e-6), seen)
+def _two_variances(attempt: Attempt) -> Outcome:
+    """Variances of 4 and 1: (4 + 1)² / (16 + 1) = 1.47"""
+    return _gives(attempt, _cross(np.array([2.0, 1.0])), 25 / 17)
 
 
-def _two_variances(attempt: Attempt) -> Finding:
-    """unequal variances, counted by (Σλ)²/Σλ²"""
-    # standard deviations 2 and 1 give λ = 4 and 1, whatever a covariance is divided by
-    return _holds("variances of 4 and 1: (4 + 1)² / (16 + 1) = 1.47", attempt, np.array([2.0, 1.0]), 25 / 17)
+def _shifted(attempt: Attempt) -> Outcome:
+    """The same after all embeddings are moved"""
+    return _unchanged(attempt, lambda z: z + np.array([3.0, -1.0, 0.5]))
 
 
-def _shifted(attempt: Attempt) -> Finding:
-    """the same after all embeddings are moved"""
-    return _unchanged("the same after all embeddings are moved", attempt, lambda z: z + np.array([3.0, -1.0, 0.5]))
+def _scaled(attempt: Attempt) -> Outcome:
+    """The same after all embeddings are scaled"""
+    return _unchanged(attempt, lambda z: 0.01 * z)
 
 
-def _scaled(attempt: Attempt) -> Finding:
-    """the same after all embeddings are scaled"""
-    return _unchanged("the same after all embeddings are scaled", attempt, lambda z: 0.01 * z)
-
-
-def _rotated(attempt: Attempt) -> Finding:
-    """the same after a rotation"""
+def _rotated(attempt: Attempt) -> Outcome:
+    """The same after a rotation"""
     turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
-    return _unchanged("the same after a rotation", attempt, lambda z: z @ turn)
+    return _unchanged(attempt, lambda z: z @ turn)
+
+
+def _uneven(attempt: Attempt) -> Outcome:
+    """An uneven cloud, centred on its mean: 1.88"""
+    points = np.array([[0.0, 0], [0, 0], [0, 0], [4, 0], [0, 4]])  # along the diagonals, λ is 16 and 9.6
+    return _gives(attempt, points, 32 / 17)
 
 
 def _cross(deviations: np.ndarray) -> np.ndarray:
@@ -70,13 +66,12 @@ def _cross(deviations: np.ndarray) -> np.ndarray:
     return np.concatenate([np.diag(deviations), -np.diag(deviations)])
 
 
-def _holds(claim: str, attempt: Attempt, deviations: np.ndarray, expected: float | None = None) -> Finding:
-    expected = float(np.count_nonzero(deviations)) if expected is None else expected
-    value = float(attempt(_cross(deviations)))
-    return Finding(claim, bool(abs(value - expected) < 1e-6), f"it gave {value:.3f}, expected {expected:.3f}")
+def _gives(attempt: Attempt, points: np.ndarray, expected: float) -> Outcome:
+    value = float(attempt(points))
+    return bool(abs(value - expected) < 1e-6), f"it gave {value:.3f}, expected {expected:.3f}"
 
 
-def _unchanged(claim: str, attempt: Attempt, change: Callable[[np.ndarray], np.ndarray]) -> Finding:
-    points = np.array([[3.0, 0, 0], [0, 2, 0], [0, 0, 1], [-2, 1, 0], [1, 1, 4]])  # uneven: the mean is no median
+def _unchanged(attempt: Attempt, change: Callable[[np.ndarray], np.ndarray]) -> Outcome:
+    points = np.array([[3.0, 0, 0], [0, 2, 0], [0, 0, 1], [-2, 1, 0], [1, 1, 4]])
     before, after = float(attempt(points)), float(attempt(change(points)))
-    return Finding(claim, bool(abs(before - after) < 1e-6), f"{before:.3f} became {after:.3f}")
+    return bool(abs(before - after) < 1e-6), f"{before:.3f} became {after:.3f}"

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xmkd_lib.exercises.base import Finding, Report, examine, unfilled
+from xmkd_lib.exercises.base import Outcome, Report, examine, unfilled
 
 FAR, NEAR, MIXED = [1.5, 2.0, 3.5], [0.0, 0.3, 0.9], [0.2, 1.4, 0.7, 3.0, 1.0]
 MARGIN, OTHER_MARGINS = 1.0, (0.3, 1.7)
@@ -23,66 +23,63 @@ def check_margin_loss(attempt: Callable[[Tensor, float], Tensor]) -> Report:
     return examine("margin_loss", attempt, *checks)
 
 
-def _returns_a_number(attempt: Any) -> Finding:
-    """It returns one number, as a tensor."""
+def _returns_a_number(attempt: Any) -> Outcome:
+    """It returns one number, as a tensor"""
     value = attempt(_distances(FAR), MARGIN)
     if unfilled(value):
-        seen = "it returns nothing yet"
-    elif isinstance(value, Tensor):
-        seen = f"a tensor of shape {tuple(value.shape)}"
-    else:
-        seen = f"a {type(value).__name__}"
-    return Finding("It returns one number, as a tensor", isinstance(value, Tensor) and value.shape == (), seen)
+        return False, "it returns nothing yet"
+    if not isinstance(value, Tensor):
+        return False, f"a {type(value).__name__}"
+    return value.shape == (), f"a tensor of shape {tuple(value.shape)}"
 
 
-def _value_beyond(attempt: Any) -> Finding:
-    """Beyond the margin it is the distance less the margin."""
-    return _compare("Beyond the margin it is the distance less the margin", attempt, FAR, MARGIN)
+def _value_beyond(attempt: Any) -> Outcome:
+    """Beyond the margin it is the distance less the margin"""
+    return _compare(attempt, FAR, MARGIN)
 
 
-def _dead_zone(attempt: Any) -> Finding:
-    """Within the margin it is 0: no negative values."""
-    return _compare("Within the margin it is 0: no negative values", attempt, NEAR, MARGIN)
+def _dead_zone(attempt: Any) -> Outcome:
+    """Within the margin it is 0: no negative values"""
+    return _compare(attempt, NEAR, MARGIN)
 
 
-def _mean_over_all(attempt: Any) -> Finding:
-    """The mean runs over all samples, not over those beyond the margin alone."""
-    return _compare("The mean runs over all samples, not over those beyond the margin alone", attempt, MIXED, MARGIN)
+def _mean_over_all(attempt: Any) -> Outcome:
+    """The mean runs over all samples, not over those beyond the margin alone"""
+    return _compare(attempt, MIXED, MARGIN)
 
 
-def _hard(attempt: Any) -> Finding:
-    """With margin 0 it is the hard loss, the mean distance."""
-    return _compare("With margin 0 it is the hard loss, the mean distance", attempt, MIXED, 0.0)
+def _hard(attempt: Any) -> Outcome:
+    """With margin 0 it is the hard loss, the mean distance"""
+    return _compare(attempt, MIXED, 0.0)
 
 
-def _other_margins(attempt: Any) -> Finding:
-    """It is so with any margin."""
-    found = [_compare("It is so with any margin", attempt, MIXED, margin) for margin in OTHER_MARGINS]
-    return next((finding for finding in found if not finding.passed), found[0])
+def _other_margins(attempt: Any) -> Outcome:
+    """It is so with any margin"""
+    found = [_compare(attempt, MIXED, margin) for margin in OTHER_MARGINS]
+    return min(found)  # one that fails, if any does
 
 
-def _gradient(attempt: Any) -> Finding:
-    """Each sample's pull is 1 (of N) beyond the margin and 0 within."""
+def _gradient(attempt: Any) -> Outcome:
+    """Each sample's pull, N times the gradient, is exactly 1 beyond the margin and 0 within"""
     values = [value for value in MIXED if value != MARGIN]  # at the kink itself any slope from 0 to 1 would do
     distance = _distances(values)
     value = attempt(distance, MARGIN)
-    claim = "Each sample's pull, N times the gradient, is exactly 1 beyond the margin and 0 within"
     if not value.requires_grad:
-        return Finding(claim, False, "no gradient arrives at the distances: use torch operations alone")
+        return False, "no gradient arrives at the distances: use torch operations alone"
     (gradient,) = torch.autograd.grad(value, distance)
     pull = len(values) * gradient
     wanted = torch.tensor([float(value > MARGIN) for value in values], dtype=pull.dtype)
-    return Finding(claim, torch.allclose(pull, wanted, atol=1e-9), f"{_listed(pull)} for distances {_listed(distance)}")
+    return torch.allclose(pull, wanted, atol=1e-9), f"{_listed(pull)} for distances {_listed(distance)}"
 
 
-def _compare(claim: str, attempt: Any, values: list[float], margin: float) -> Finding:
+def _compare(attempt: Any, values: list[float], margin: float) -> Outcome:
     wanted = sum(max(0.0, value - margin) for value in values) / len(values)
     given = _distances(values)
     found = float(attempt(given, margin))
     if given.tolist() != values:
-        return Finding(claim, False, "it changes the distances that it is given")
+        return False, "it changes the distances that it is given"
     seen = f"{found:.4g} for distances {values} and margin {margin:g}, where it should be {wanted:.4g}"
-    return Finding(claim, abs(found - wanted) < 1e-9, seen)
+    return abs(found - wanted) < 1e-9, seen
 
 
 def _distances(values: list[float]) -> Tensor:

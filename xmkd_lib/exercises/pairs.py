@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 
-from xmkd_lib.exercises.base import Finding, Report, examine, unfilled
+from xmkd_lib.exercises.base import Outcome, Report, examine, unfilled
 
 BySeed = Mapping[int, float]
 Difference = Callable[[BySeed, BySeed], float]
@@ -20,33 +20,33 @@ def _made_up() -> tuple[dict[int, float], dict[int, float]]:
     return {0: 0.14, 1: 0.20, 3: 0.40, 4: 0.15, 5: 0.38, 7: 0.21}, {1: 0.22, 7: 0.18, 0: 0.15, 2: 0.16, 4: 0.30}
 
 
-def _a_number(attempt: Difference) -> Finding:
+def _a_number(attempt: Difference) -> Outcome:
     """It returns a number"""
     found = attempt(*_made_up())
     seen = "it returns nothing yet" if unfilled(found) else f"it returns {found!r}"
     try:
         float(found)
     except (TypeError, ValueError):
-        return Finding(_a_number.__doc__, False, seen)
-    return Finding(_a_number.__doc__, not isinstance(found, str), seen)
+        return False, seen
+    return not isinstance(found, str), seen
 
 
-def _common_seeds(attempt: Difference) -> Finding:
+def _common_seeds(attempt: Difference) -> Outcome:
     """It is the mean over the seeds that both have, and over no other"""
     found, wanted = float(attempt(*_made_up())), sum(COMMON.values()) / len(COMMON)
     seen = f"{found:+.4f} where the mean of {', '.join(f'{value:+.2f}' for value in COMMON.values())} is {wanted:+.4f}"
-    return Finding(_common_seeds.__doc__, math.isclose(abs(found), abs(wanted), abs_tol=1e-6), seen)
+    return math.isclose(abs(found), abs(wanted), abs_tol=1e-6), seen
 
 
-def _sign(attempt: Difference) -> Finding:
+def _sign(attempt: Difference) -> Outcome:
     """It is method minus baseline"""
     method, baseline = _made_up()
-    return Finding(_sign.__doc__, float(attempt(method, baseline)) < 0, "the other way round")
+    return float(attempt(method, baseline)) < 0, "the other way round"
 
 
-def _whatever_the_order(attempt: Difference) -> Finding:
+def _whatever_the_order(attempt: Difference) -> Outcome:
     """The order in which the seeds are listed does not matter"""
     method, baseline = _made_up()
     turned = float(attempt(dict(reversed(method.items())), baseline))
     alike = math.isclose(turned, float(attempt(*_made_up())), abs_tol=1e-6)
-    return Finding(_whatever_the_order.__doc__, alike, "it changes the result")
+    return alike, "it changes the result"

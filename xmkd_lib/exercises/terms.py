@@ -3,7 +3,7 @@
 from typing import Any
 
 from xmkd_lib.errors import UserError
-from xmkd_lib.exercises.base import Finding, Report, examine
+from xmkd_lib.exercises.base import Outcome, Report, examine
 from xmkd_lib.objective import Term
 from xmkd_lib.settings import Experiment
 
@@ -18,36 +18,36 @@ def check_terms(terms: Any) -> Report:
     return examine("A method of your own", terms, _a_list, _accepted, _angular, _distillation, _nothing_else)
 
 
-def _a_list(attempt: Any) -> Finding:
+def _a_list(attempt: Any) -> Outcome:
     """It is a list of terms"""
-    return Finding(_a_list.__doc__, isinstance(attempt, list) and bool(attempt), f"it is {attempt!r}")
+    return isinstance(attempt, list) and bool(attempt), f"it is {attempt!r}"
 
 
-def _accepted(attempt: list) -> Finding:
+def _accepted(attempt: list) -> Outcome:
     """An experiment accepts it"""
     try:
         Experiment(method=attempt)
     except UserError as error:
-        return Finding(_accepted.__doc__, False, str(error))
-    return Finding(_accepted.__doc__, True)
+        return False, str(error)
+    return True, ""
 
 
-def _angular(attempt: list) -> Finding:
+def _angular(attempt: list) -> Outcome:
     """It has 2 · angular: smooth, above the auto margin, with a warm-up of 10 %"""
-    return _has(attempt, WANTED[0], _angular.__doc__)
+    return _has(attempt, WANTED[0])
 
 
-def _distillation(attempt: list) -> Finding:
+def _distillation(attempt: list) -> Outcome:
     """It has 1 · kd at temperature 2, hard"""
-    return _has(attempt, WANTED[1], _distillation.__doc__)
+    return _has(attempt, WANTED[1])
 
 
-def _nothing_else(attempt: list) -> Finding:
+def _nothing_else(attempt: list) -> Outcome:
     """It has two terms"""
-    return Finding(_nothing_else.__doc__, len(attempt) == len(WANTED), f"{len(attempt)}")
+    return len(attempt) == len(WANTED), f"{len(attempt)}"
 
 
-def _has(attempt: list, wanted: Term, claim: str) -> Finding:
+def _has(attempt: list, wanted: Term) -> Outcome:
     alike = [term for term in Experiment(method=attempt).terms() if term.loss == wanted.loss]
     seen = ", ".join(f"{term} {term.params or ''}".strip() for term in alike) or "there is none"
-    return Finding(claim, wanted in alike, f"yours: {seen}")
+    return wanted in alike, f"yours: {seen}"
