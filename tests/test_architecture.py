@@ -32,8 +32,8 @@ FLOORS = [
         "together",
         "weighting",
     },
-    {"experiment"},
-    {"sweep", "plots", "explore"},
+    {"experiment", "explore"},
+    {"sweep", "plots"},
     {"cli", "doctor", "widgets", "exercises", "notebooks", "__main__"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -60,7 +60,7 @@ def _is_cell(cell: Any) -> bool:
     if not isinstance(cell, dict) or not isinstance(cell.get("metadata", {}), dict):
         return False
     lines = cell.get("metadata", {}).get(SOLUTION, [])
-    return isinstance(lines, list) and all(isinstance(line, str) for line in lines)
+    return isinstance(lines, str) or (isinstance(lines, list) and all(isinstance(line, str) for line in lines))
 
 
 def _set(cell: dict[str, Any], solved: bool) -> bool:

@@ -40,3 +40,19 @@ def test_a_report_is_shown_with_its_texts_escaped():
     assert "<script>" not in shown["text/html"]
     assert "&lt;b&gt;: not yet." in shown["text/html"]
     assert "not yet" in shown["text/plain"]
+
+
+def test_an_attempt_that_ends_the_program_or_has_no_words_only_fails():
+    class Mute(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    def raising(error):
+        def check(attempt):
+            """It runs."""
+            raise error
+
+        return check
+
+    assert str(examine("A", None, raising(SystemExit(2)))) == "A: not yet.\n✗ It runs (raised SystemExit: 2)"
+    assert str(examine("A", None, raising(Mute()))) == "A: not yet.\n✗ It runs (raised Mute)"

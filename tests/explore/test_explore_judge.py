@@ -172,3 +172,16 @@ def test_robustness_is_the_eer_of_trials_with_noise_added(study, students):
     embedding = infer(students["none"], features).embedding.numpy()
     expected = eer(*trial_scores(embedding, people.table.label.to_numpy()[rows], centre))
     assert found["none"][0] == pytest.approx(100 * expected, abs=1e-3)
+
+
+def test_robustness_needs_a_student(study):
+    with pytest.raises(UserError, match="no student"):
+        explore.noise_robustness(study, {}, study.dataset, [10])
+
+
+@pytest.mark.parametrize(("slope", "verdict"), [(0.9, "ranks"), (-0.1, "blind"), (-0.9, "reversed")])
+def test_a_ranking_says_what_its_correlation_says(slope, verdict):
+    truth = torch.arange(50.0)
+    noise = torch.randn(50, generator=torch.Generator().manual_seed(3))
+    scores = slope * truth + 20 * (1 - abs(slope)) * noise
+    assert explore.Ranking("e", "axis", truth, scores, better=1).verdict == verdict

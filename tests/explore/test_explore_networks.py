@@ -60,3 +60,10 @@ def test_other_methods_are_refused(method):
 def test_strengths_that_cannot_be():
     with pytest.raises(UserError, match="strengths are"):
         networks.students(Study(experiment(method="hard_feature")), [float("nan")])
+
+
+@pytest.mark.parametrize("strengths", [[], [0], 0.0])
+def test_no_strength_at_all_is_refused_before_anything_is_trained(strengths):
+    study = Study(Experiment.preset("smoke", method="hard_feature"))
+    with pytest.raises(UserError, match="one above 0"):
+        networks.students(study, strengths)

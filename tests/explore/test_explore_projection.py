@@ -117,6 +117,15 @@ def test_umap_lays_the_same_points_out_once(asked, points):
     assert len(asked) == 3
 
 
+def test_a_layout_that_fails_is_refused_and_not_kept(asked, points, monkeypatch):
+    monkeypatch.setattr(projection, "_fit", lambda vectors, seed: np.full((len(vectors), 2), np.nan))
+    with pytest.raises(UserError, match="to the order of 1"):
+        umap(1e-3 * points)
+    monkeypatch.undo()
+    monkeypatch.setattr(projection, "_fit", lambda vectors, seed: vectors[:, :2].copy())
+    assert np.isfinite(umap(1e-3 * points).points).all()
+
+
 def test_umap_of_few_points_and_of_a_line(asked):
     umap(np.arange(8.0).reshape(4, 2) ** 2)
     assert asked[-1]["n_neighbors"] == 3

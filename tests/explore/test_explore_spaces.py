@@ -147,3 +147,20 @@ def test_a_class_of_emoji_has_its_name(tiny_emoji, monkeypatch):
     monkeypatch.setenv("XMKD_DATA", str(tiny_emoji))
     emoji = data.create("emoji")
     assert set(class_names(emoji)) == {"animals", "plants", "tools"}
+
+
+@pytest.mark.parametrize("most", [1, -5, 2.5, "x"])
+def test_a_picture_of_no_samples_is_refused(study, network, most):
+    with pytest.raises(UserError, match="whole number from 2"):
+        Spaces(study, {"raw": study.outputs(network)}, most)
+
+
+def test_a_student_may_not_hide_the_teacher(study, network):
+    with pytest.raises(UserError, match="Give it another name"):
+        Spaces(study, {"teacher": study.outputs(network)})
+
+
+def test_a_student_of_another_data_set_is_refused(study, network):
+    other = Study(Experiment.preset("smoke", method="none", dataset_params={"test_identities": 3}))
+    with pytest.raises(UserError, match="'test': 9 for 18 rows"):
+        Spaces(study, {"raw": other.outputs(network)})

@@ -1,6 +1,7 @@
 """Figures hold the numbers they were given, in a look that survives grey print, names with $ and gaps."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib
 import numpy as np
@@ -166,3 +167,14 @@ def test_gap_of_single_runs_has_both_epochs_and_quantities():
     found = plots.table(figure).set_index(["epoch", "quantity"])[["training", "test"]]
     assert found.loc[("last epoch", "EER (%)")].tolist() == [0, 40]
     assert found.loc[("chosen epoch", "squared distance to the teacher")].round(6).tolist() == [0.3, 0.7]
+
+
+def test_figures_of_two_threads_do_not_disturb_each_other():
+    def drawn(seed):
+        figure = plots.paired({"last": {"soft": [seed, 2.0], "none": [1.0, seed]}}, "none", "EER")
+        return figure._repr_mimebundle_()["image/png"], plots.svg(figure)
+
+    before, alone = dict(matplotlib.rcParams), [drawn(seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(drawn, range(8))) == alone
+    assert dict(matplotlib.rcParams) == before

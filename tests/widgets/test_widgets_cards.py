@@ -46,6 +46,24 @@ def test_silence_plays_and_shapes_are_checked():
     for wave in (torch.zeros(1, 100), torch.tensor([float("nan")])):
         with pytest.raises(UserError, match="voice to play"):
             widgets.player(wave, 8000, "wrong")
+    for rate in (0, -1):
+        with pytest.raises(UserError, match=f"at {rate} Hz"):
+            widgets.player(torch.zeros(100), rate, "wrong")
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (3, 5, 1), (1, 1, 1)])
+def test_grey_and_narrow_images_keep_their_shape_and_colours(people, monkeypatch, shape):
+    image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(people, "inputs", lambda modality, rows: [image if modality == "image" else torch.zeros(10)])
+    (face,) = embedded(widgets.cards(people, [0]).page, "image/png")
+    pixels = np.asarray(Image.open(face)).astype(float) / 255
+    assert np.allclose(pixels, image.expand(3, -1, -1).permute(1, 2, 0), atol=0.51 / 255)
+
+
+def test_an_image_that_is_not_finite_is_refused(people, monkeypatch):
+    monkeypatch.setattr(people, "inputs", lambda modality, rows: [torch.full((3, 4, 4), torch.nan)])
+    with pytest.raises(UserError, match="pixels that are not finite"):
+        widgets.cards(people, [0])
 
 
 def test_texts_are_read(small_emoji, monkeypatch):

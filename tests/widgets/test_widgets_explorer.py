@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -105,3 +107,29 @@ def test_nothing_is_left_open():
     for step in range(5):
         view.controls["value"].value = step / 10
     assert pyplot.get_fignums() == []
+
+
+def test_of_changes_from_several_threads_the_last_is_shown_last():
+    under_way, most = [], []
+
+    def draw(value):
+        under_way.append(value)
+        most.append(len(under_way))
+        time.sleep(0.002 if value else 0.01)
+        under_way.remove(value)
+        return f"value {value:.1f}"
+
+    view = made(draw)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda k: setattr(view.controls["value"], "value", (k % 20) / 10), range(40)))
+    assert max(most) == 1
+    assert shown(view)[0]["data"]["text/plain"] == f"value {view.chosen['value']:.1f}"
+
+
+def test_anything_that_jupyter_can_show_is_shown():
+    class Both:
+        def _repr_mimebundle_(self, include=None, exclude=None):
+            return {"text/plain": "both"}, {"text/plain": {}}
+
+    view = made(lambda value: [Both(), {"a": 1}, None])
+    assert [output["data"]["text/plain"] for output in shown(view)] == ["both", "{'a': 1}", "None"]

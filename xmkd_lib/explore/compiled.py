@@ -1,4 +1,8 @@
-"""umap-learn with its compiled code kept on disk: only the first process on a machine waits for the compiler."""
+"""umap-learn with its compiled code kept on disk: only the first process on a machine waits for the compiler.
+
+What numba keeps there is numba's own format, which it trusts when it reads: the folder must be yours alone, as any
+folder of programs. Where a file in it is damaged, delete the folder.
+"""
 
 import sys
 from types import ModuleType

@@ -30,7 +30,12 @@ class Diagnosis(NamedTuple):
     distance: float
     train_distance: float
     finding: str
-    sentence: str
+    split: str
+
+    @property
+    def sentence(self) -> str:
+        """The finding in words, with the numbers that it rests on."""
+        return f"{self.name}: {_VERDICTS[self.finding]}. {_REASONS[self.finding](self)} {_errors(self)}"
 
 
 def diagnose(
@@ -57,10 +62,8 @@ def diagnose(
     collapsed = flat or (shares.common >= COMMON and shares.between < BETWEEN)
     memorised = ahead < NEAR and UNRELATED - distance < CARRIED * (UNRELATED - ahead)
     finding = "collapsed" if collapsed else "memorised" if memorised else "neither"
-    found = Diagnosis(
-        name, rank, vectors.shape[1], float(scores[~targets].mean()), shares, *errors, distance, ahead, finding, ""
-    )
-    return found._replace(sentence=f"{name}: {_VERDICTS[finding]}. {_REASONS[finding](found)} {_errors(found, split)}")
+    cosine = float(scores[~targets].mean())
+    return Diagnosis(name, rank, vectors.shape[1], cosine, shares, *errors, distance, ahead, finding, split)
 
 
 def _collapsed(found: Diagnosis) -> str:
@@ -91,5 +94,5 @@ _VERDICTS = {"collapsed": "collapsed", "memorised": "memorised", "neither": "nei
 _REASONS = {"collapsed": _collapsed, "memorised": _memorised, "neither": _neither}
 
 
-def _errors(found: Diagnosis, split: str) -> str:
-    return f"EER {100 * found.train_eer:.1f} % in training, {100 * found.eer:.1f} % in {split}."
+def _errors(found: Diagnosis) -> str:
+    return f"EER {100 * found.train_eer:.1f} % in training, {100 * found.eer:.1f} % in {found.split}."

@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from safetensors.torch import save_file
 
-from xmkd_lib.cache import artefact, cache_root, digest, read_tensors
+from xmkd_lib.cache import artefact, digest, read_tensors
 from xmkd_lib.errors import UserError, unknown_name
 from xmkd_lib.explore.compiled import load_umap
 
@@ -87,11 +86,7 @@ def _fit(vectors: np.ndarray, seed: int) -> np.ndarray:
     )
     chosen = {"n_neighbors": min(NEIGHBOURS, len(vectors) - 1), "min_dist": MIN_DIST, "init": start.astype(np.float32)}
     # a seed allows one thread only; asked for it, umap-learn has nothing to warn of
-    umap = load_umap()
-    try:
-        points = umap.UMAP(**chosen, random_state=seed, n_jobs=1).fit_transform(vectors.astype(np.float32))
-    except (UnpicklingError, EOFError) as error:
-        raise UserError(f"{cache_root() / 'numba'}: compiled code there is damaged ({error}). Delete it.") from None
+    points = load_umap().UMAP(**chosen, random_state=seed, n_jobs=1).fit_transform(vectors.astype(np.float32))
     return points.astype(np.float64)
 
 

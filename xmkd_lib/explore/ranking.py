@@ -10,6 +10,7 @@ from xmkd_lib.explore.corruption import Grades, Pairs
 from xmkd_lib.explore.judge import Judge
 from xmkd_lib.study import Study
 
+WEAK = 0.3  # a rank correlation below this orders next to nothing
 TRUE = {"snr_db": "true SNR of the voice (dB)", "blur": "true blur of the face (1/48 of its width)"}
 
 
@@ -30,6 +31,11 @@ class Ranking(NamedTuple):
     def spearman(self) -> float:
         """Rank correlation with the true quality: 1 as it should be, 0 blind, -1 the wrong way round."""
         return quality.spearman(self.scores, self.better * self.truth)
+
+    @property
+    def verdict(self) -> str:
+        """What that says of the estimator: it ranks, is blind (below 0.3 either way), or is reversed."""
+        return "blind" if abs(self.spearman) < WEAK else "ranks" if self.spearman > 0 else "reversed"
 
     @property
     def curve(self) -> quality.RejectCurve:

@@ -8,7 +8,7 @@ from xmkd_lib.plots.margins import margin_curve
 from xmkd_lib.plots.paired import paired
 from xmkd_lib.plots.people import contact_sheet
 from xmkd_lib.plots.profile import profile, profile_overview
-from xmkd_lib.plots.quality import against_truth, judged, reject_curves, verdict, weight_curves
+from xmkd_lib.plots.quality import against_truth, judged, reject_curves, weight_curves
 from xmkd_lib.plots.robustness import robustness
 from xmkd_lib.plots.scores import score_histogram
 from xmkd_lib.plots.seeds import seed_map
@@ -47,6 +47,5 @@ __all__ = [
     "table",
     "themed",
     "training",
-    "verdict",
     "weight_curves",
 ]

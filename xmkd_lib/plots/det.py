@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 
 from xmkd_lib.errors import optional
 from xmkd_lib.evaluation import DetCurve, det_curve, eer
-from xmkd_lib.plots.theme import MUTED, Style, canvas, describe, styles, themed
+from xmkd_lib.plots.scores import Trials
+from xmkd_lib.plots.theme import DASHES, MUTED, Style, canvas, describe, styles, themed
 
 LOW, HIGH = 0.002, 0.97  # ends of both axes
 TICKS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
 READ_OFF = (0.01, 0.05, 0.1, 0.2, 0.4)  # false-alarm rates of the table
-DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
-Trials = tuple[np.ndarray, np.ndarray]
 
 
 @themed

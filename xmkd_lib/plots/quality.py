@@ -18,7 +18,6 @@ from xmkd_lib.quality.weights import MAPPINGS
 if TYPE_CHECKING:
     from xmkd_lib.explore.ranking import Ranking
 
-WEAK = 0.3  # a rank correlation below this orders next to nothing
 GAP = 3  # pixels between two faces
 # Okabe and Ito: what a rank correlation says of an estimator
 VERDICTS = {"ranks": Style("#0072b2", "o"), "blind": Style("#6b7280", "x"), "reversed": Style("#d55e00", "v")}
@@ -100,15 +99,6 @@ def weight_curves(grades: Tensor, strengths: Sequence[float] = (0.25, 0.5, 1.0))
     return describe(figure, f"Weight against quality. {'; '.join(words)}.", table)
 
 
-def verdict(spearman: float) -> str:
-    """What a rank correlation with the true quality says: ranks, blind (below 0.3 either way) or reversed.
-
-    >>> [verdict(value) for value in (0.9, -0.1, -0.9)]
-    ['ranks', 'blind', 'reversed']
-    """
-    return "blind" if abs(spearman) < WEAK else "ranks" if spearman > 0 else "reversed"
-
-
 @themed
 def against_truth(rankings: Sequence["Ranking"], columns: int = 4, what: str = "score") -> Figure:
     """Scores against the true corruption, a panel each, with Spearman's ρ of score and true quality.
@@ -130,9 +120,9 @@ def against_truth(rankings: Sequence["Ranking"], columns: int = 4, what: str = "
 
 
 def _cloud(ax: Axes, found: "Ranking") -> None:
-    style = VERDICTS[verdict(found.spearman)]
+    style = VERDICTS[found.verdict]
     ax.plot(found.truth, found.scores, style.marker, color=style.colour, ms=2.6, alpha=0.6, linestyle="")
-    ax.set_title(f"{found.estimator}\nρ = {found.spearman:+.2f}, {verdict(found.spearman)}", fontsize=8.5)
+    ax.set_title(f"{found.estimator}\nρ = {found.spearman:+.2f}, {found.verdict}", fontsize=8.5)
     ax.set_xlabel(found.axis, fontsize=8.5)
     ax.tick_params(labelsize=8)
     if found.better > 0:
@@ -140,9 +130,7 @@ def _cloud(ax: Axes, found: "Ranking") -> None:
 
 
 def _ranks_as_table(rankings: Sequence["Ranking"]) -> pd.DataFrame:
-    rows = [
-        (found.axis, found.estimator, found.spearman, verdict(found.spearman), len(found.truth)) for found in rankings
-    ]
+    rows = [(found.axis, found.estimator, found.spearman, found.verdict, len(found.truth)) for found in rankings]
     return pd.DataFrame(rows, columns=["corruption", "estimator", "spearman", "verdict", "n"])
 
 

@@ -21,7 +21,12 @@ from matplotlib.figure import Figure
 
 WIDTH = 9.6  # inches of a figure that fills the page
 INK, MUTED, RULE = "#1f2328", "#6b7280", "#d9dce1"
-DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), "-.")  # of lines in one panel, beside colour and marker
+DASHES = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.5, 1.5)),
+    (0, (6, 1.5, 1.5, 1.5)),
+)  # beside colour and marker
 RC = {
     "font.size": 9.5,
     "axes.titlesize": 10,

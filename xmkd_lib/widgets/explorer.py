@@ -49,9 +49,8 @@ class Explorer:
         widgets = _ipywidgets()
         self.controls = controls
         self._draw, self._output, self._waiting = draw, widgets.Output(), None
-        self._drawing = (
-            threading.Lock()
-        )  # a kernel may handle messages in several threads: the last change is drawn last
+        # a kernel may handle messages in several threads, and the last change is to be drawn last
+        self._drawing = threading.Lock()
         self._show(draw(**self.chosen))
         for control in controls.values():
             control.observe(self._soon, "value")
