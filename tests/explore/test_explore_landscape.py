@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
+from xmkd_lib import losses
 from xmkd_lib.errors import UserError
 from xmkd_lib.explore import landscape as room
 from xmkd_lib.explore.landscape import CONSTRAINTS, MARGINS, distances, landscape, landscape_in_words, toy
@@ -133,3 +135,14 @@ def test_words_carry_the_choice_and_the_numbers():
 def test_mistakes_are_named(call, words):
     with pytest.raises(UserError, match=words):
         call()
+
+
+def test_the_margin_is_measured_on_samples_that_are_used_for_nothing_else(monkeypatch):
+    seen = []
+    monkeypatch.setattr(losses, "auto_margin", lambda loss, *outputs: seen.extend(outputs) or 0.5)
+    found = toy(seed=2)
+    _, train, known, held_out = (side.embedding for side in seen)
+    assert torch.equal(train, found.train)
+    assert torch.equal(known[:, 0], held_out[:, 0])
+    assert held_out.shape == found.new.shape
+    assert not torch.equal(held_out, found.new)
